@@ -1,0 +1,1 @@
+//! What the database says of names: which functions could change a session's state unseen.

@@ -1,0 +1,8 @@
+//! pgweir: a transparent Postgres pooler.
+
+pub mod catalog;
+pub mod config;
+pub mod pool;
+pub mod sql;
+pub mod stream;
+pub mod wire;

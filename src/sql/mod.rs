@@ -1,0 +1,1 @@
+//! What a query's text means, as far as the proxy must know it. No I/O.

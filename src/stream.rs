@@ -1,0 +1,80 @@
+//! One socket, whatever it is made of: TCP, Unix, or TLS over TCP, from either side.
+
+use std::io;
+use std::pin::Pin;
+use std::task::{Context, Poll};
+
+use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
+use tokio::net::{TcpStream, UnixStream};
+use tokio_rustls::{client, server};
+
+/// A connection's bytes. An enum, not a trait object: the data path polls it several times a query.
+#[derive(Debug)]
+pub enum Stream {
+    /// TCP in clear.
+    Tcp(TcpStream),
+    /// A Unix socket.
+    Unix(UnixStream),
+    /// TLS in which we are the server: a client's connection.
+    Accepted(Box<server::TlsStream<TcpStream>>),
+    /// TLS in which we are the client: an upstream's connection.
+    Dialled(Box<client::TlsStream<TcpStream>>),
+}
+
+macro_rules! each {
+    ($self:expr, $io:ident => $body:expr) => {
+        match $self.get_mut() {
+            Stream::Tcp($io) => $body,
+            Stream::Unix($io) => $body,
+            Stream::Accepted($io) => $body,
+            Stream::Dialled($io) => $body,
+        }
+    };
+}
+
+impl AsyncRead for Stream {
+    fn poll_read(
+        self: Pin<&mut Self>,
+        cx: &mut Context<'_>,
+        buf: &mut ReadBuf<'_>,
+    ) -> Poll<io::Result<()>> {
+        each!(self, io => Pin::new(io).poll_read(cx, buf))
+    }
+}
+
+impl AsyncWrite for Stream {
+    fn poll_write(
+        self: Pin<&mut Self>,
+        cx: &mut Context<'_>,
+        buf: &[u8],
+    ) -> Poll<io::Result<usize>> {
+        each!(self, io => Pin::new(io).poll_write(cx, buf))
+    }
+
+    fn poll_write_vectored(
+        self: Pin<&mut Self>,
+        cx: &mut Context<'_>,
+        bufs: &[io::IoSlice<'_>],
+    ) -> Poll<io::Result<usize>> {
+        each!(self, io => Pin::new(io).poll_write_vectored(cx, bufs))
+    }
+
+    fn poll_flush(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
+        each!(self, io => Pin::new(io).poll_flush(cx))
+    }
+
+    fn poll_shutdown(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
+        each!(self, io => Pin::new(io).poll_shutdown(cx))
+    }
+
+    fn is_write_vectored(&self) -> bool {
+        matches!(self, Self::Tcp(_) | Self::Unix(_))
+    }
+}
+
+impl Stream {
+    /// Whether the bytes are encrypted.
+    pub fn is_tls(&self) -> bool {
+        matches!(self, Self::Accepted(_) | Self::Dialled(_))
+    }
+}
