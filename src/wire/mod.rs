@@ -2,3 +2,5 @@
 //!
 //! **frontend** and **backend** are directions of a message, as in the protocol manual; a **frame**
 //! is a tag with its raw bytes, a **message** is decoded.
+
+pub mod error;
