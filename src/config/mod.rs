@@ -1,17 +1,24 @@
 //! The configuration, checked: what the program uses, whoever said it.
 
+mod fault;
+mod pgpass;
 mod secret;
 mod target;
+mod url;
+mod word;
 
 use std::collections::BTreeMap;
 use std::net::IpAddr;
 use std::path::PathBuf;
 use std::time::Duration;
 
+pub use fault::Fault;
+pub use pgpass::PgPass;
 pub use secret::Secret;
 pub use target::{
     ChannelBinding, Host, SessionAttrs, SslMode, SslNegotiation, Target, UpstreamTls,
 };
+pub use word::Word;
 
 /// Everything that can be set. Only `main` and [`reload`](self) see it whole; each room gets its part.
 #[derive(Clone, Debug, PartialEq, Eq)]
