@@ -38,7 +38,12 @@ pub(super) fn nearest<'a>(
 ) -> Option<&'a str> {
     let (distance, name) = known
         .into_iter()
-        .map(|name| (distance(given, name), name))
+        .map(|name| {
+            let edits = distance(given, name);
+            // What is merely left off (`pool.size`) is the likelier slip.
+            let halved = name.starts_with(given);
+            (if halved { edits.div_ceil(2) } else { edits }, name)
+        })
         .min()?;
     // Half of it wrong is a guess no longer.
     (distance <= given.chars().count().div_ceil(2)).then_some(name)
@@ -100,6 +105,10 @@ mod tests {
         let known = ["sslmode", "sslcert", "connect_timeout"];
         assert_eq!(nearest("ssl_mode", known), Some("sslmode"));
         assert_eq!(nearest("zzzzzz", known), None);
+        assert_eq!(
+            nearest("pool.size", ["pool.mode", "pool.size_max"]),
+            Some("pool.size_max")
+        );
         assert_eq!(nearest("x", []), None);
         assert!(did_you_mean("zzzzzz", known).starts_with("known are sslmode, "));
     }
