@@ -7,6 +7,7 @@ mod flags;
 mod load;
 mod origin;
 mod pgpass;
+pub mod reload;
 mod secret;
 mod setting;
 pub mod table;
@@ -33,7 +34,7 @@ pub use target::{
 pub use value::Kind;
 pub use word::Word;
 
-/// Everything that can be set. Only `main` and [`reload`](self) see it whole; each room gets its part.
+/// Everything that can be set. Only `main` and [`reload`] see it whole; each room gets its part.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Config {
     pub listen: Listen,
