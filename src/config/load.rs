@@ -39,10 +39,27 @@ pub fn load(flags: &Flags, env: &Environment) -> Result<Loaded, ConfigError> {
 
 /// [`load`] once the file is read.
 pub(super) fn resolve(flags: &Flags, env: &Environment, file: File) -> Result<Loaded, ConfigError> {
+    let unknown = unknown_variables(env);
+    merge(flags, env, file, unknown.clone()).map_err(|mut error| {
+        // A misspelt variable is often the reason for the error.
+        for warning in unknown {
+            error.fault.advice.push_str("; note: ");
+            error.fault.advice.push_str(&warning);
+        }
+        error
+    })
+}
+
+fn merge(
+    flags: &Flags,
+    env: &Environment,
+    file: File,
+    warnings: Vec<String>,
+) -> Result<Loaded, ConfigError> {
     let mut loading = Loading {
         config: table::blank(),
         origins: Origins::default(),
-        warnings: unknown_variables(env),
+        warnings,
     };
     loading.settings(flags, env, &file)?;
     for section in &file.users {

@@ -10,6 +10,7 @@ mod pgpass;
 pub mod reload;
 mod secret;
 mod setting;
+mod show;
 pub mod table;
 mod target;
 mod url;

@@ -46,7 +46,7 @@ impl<T> Fallback<T> {
     pub fn describe(&self) -> Option<&'static str> {
         match self {
             Self::Is(text) | Self::Computed(text, _) => Some(text),
-            Self::Required => Some("none, required"),
+            Self::Required => Some("required"),
             Self::Unset => None,
         }
     }

@@ -21,9 +21,9 @@ pub static SETTINGS: &[Setting<Config>] = settings! { Config;
     "listen.address" ["listen", "HOST:PORT"], Is("127.0.0.1:6432"), Restart
         => listen.address: "Where clients connect";
     "upstream.url" ["upstream", "URL"], Required, Live
-        => upstream: "The database: postgres://user:password@host:port/db";
-    "auth.mode" ["auth", "trust|password|md5|scram|cert|passthrough"], Is("scram"), Live
-        => auth.mode: "How clients log in";
+        => upstream: "postgres://user:password@host:port/db";
+    "auth.mode" ["auth", "MODE"], Is("scram"), Live
+        => auth.mode: "Login: trust, password, md5, scram, cert, passthrough";
     "auth.query", Unset, Live
         => auth.query: "Asks the upstream for a user's verifier ($1 is the name)";
     "auth.query_database", Unset, Live
@@ -36,9 +36,9 @@ pub static SETTINGS: &[Setting<Config>] = settings! { Config;
         => listen.tls.key: "Its private key, PEM";
     "listen.tls.client_ca" ["tls-client-ca", "FILE"], Unset, Live
         => listen.tls.client_ca: "Who signs client certificates, PEM";
-    "listen.tls.mode" ["tls", "disable|allow|require"],
+    "listen.tls.mode" ["tls", "MODE"],
         Computed("allow with a certificate", tls_mode), Live
-        => listen.tls.mode: "TLS towards clients";
+        => listen.tls.mode: "disable, allow or require TLS";
     "listen.clients_max" ["max-clients", "N"], Is("10000"), Live
         => listen.clients_max: "Clients at once";
     "listen.clients_per_user_max", Is("0"), Live
@@ -51,8 +51,8 @@ pub static SETTINGS: &[Setting<Config>] = settings! { Config;
         => listen.login_timeout: "From accept to the end of the login";
     "listen.shutdown_timeout", Is("30s"), Live
         => listen.shutdown_timeout: "How long running transactions may take after SIGTERM";
-    "pool.mode" ["pool-mode", "session|transaction|statement"], Is("transaction"), Live
-        => pool.mode: "How long a client keeps an upstream";
+    "pool.mode" ["pool-mode", "MODE"], Is("transaction"), Live
+        => pool.mode: "Upstream per session, transaction or statement";
     "pool.size_max" ["pool-size", "N"], Is("20"), Live
         => pool.size_max: "Upstreams per database and user";
     "pool.idle_min" ["pool-min-idle", "N"], Is("0"), Live
@@ -77,8 +77,8 @@ pub static SETTINGS: &[Setting<Config>] = settings! { Config;
         => pool.catalog_poll: "How often to look for changed functions and triggers";
     "runtime.workers" ["workers", "N"], Computed("number of CPUs", workers), Restart
         => workers: "Worker threads";
-    "log.format" ["log-format", "text|json"], Is("text"), Restart
-        => log.format: "How events are written";
+    "log.format" ["log-format", "FORMAT"], Is("text"), Restart
+        => log.format: "text or json";
     "log.level" ["log-level", "LEVEL"], Is("info"), Live
         => log.level: "error, warn, info, debug, trace, or a filter";
 };
@@ -86,10 +86,10 @@ pub static SETTINGS: &[Setting<Config>] = settings! { Config;
 /// The settings that have no field in [`Config`], because so far they have one value each.
 pub static FIELDLESS: &[Setting<Config>] = &[Setting {
     key: "cache.level",
-    flag: Some(("cache", "off")),
+    flag: Some(("cache", "LEVEL")),
     default: Is("off"),
     reload: Reload::Live,
-    help: "What may be answered from memory",
+    help: "What may be answered from memory: so far only off",
     kind: Kind::Text,
     set: |_, text| cache_level(text),
     show: |_| Some("off".to_owned()),

@@ -407,6 +407,11 @@ fn what_does_not_hold_together_is_refused_with_its_place() {
         error.starts_with("upstream.url: no database is named; give --upstream"),
         "{error}"
     );
+    let error = with(&[], &[("PGWEIR_UPSTREM", URL)], "").unwrap_err();
+    assert!(
+        error.contains("did you mean PGWEIR_UPSTREAM?") && !error.contains("s3cret"),
+        "{error}"
+    );
     let error = with(&["--upstream=postgres://db"], &[], "").unwrap_err();
     assert!(error.contains("nobody could log in"), "{error}");
 }
