@@ -1,6 +1,8 @@
 //! The configuration, checked: what the program uses, whoever said it.
 
 mod check;
+#[cfg(test)]
+mod example;
 mod fault;
 mod file;
 mod flags;
