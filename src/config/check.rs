@@ -171,7 +171,7 @@ impl Checks<'_> {
                 query.contains("$1"),
                 "auth.query",
                 "the query does not ask for a user",
-                "use $1 for the name, as in SELECT rolname, rolpassword FROM pg_authid WHERE rolname = $1",
+                "use $1 for the name, as in SELECT rolname, rolpassword FROM pg_catalog.pg_authid WHERE rolname = $1",
             )?;
             self.need(
                 !self.config.upstream.user.is_empty(),
