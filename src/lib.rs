@@ -6,4 +6,5 @@ pub mod config;
 pub mod pool;
 pub mod sql;
 pub mod stream;
+pub mod tls;
 pub mod wire;
