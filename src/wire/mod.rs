@@ -6,3 +6,4 @@
 pub mod auth;
 pub mod error;
 pub mod scram;
+pub mod startup;
