@@ -146,6 +146,11 @@ impl<'a> Lexer<'a> {
         }
     }
 
+    /// Whether a backslash escapes in a plain literal: `standard_conforming_strings` is off.
+    pub fn backslash_escapes(&self) -> bool {
+        self.backslash_escapes
+    }
+
     fn byte(&self, at: usize) -> Option<u8> {
         self.text.get(at).copied()
     }
