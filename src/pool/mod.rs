@@ -6,3 +6,6 @@ pub mod dial;
 pub mod error;
 mod handshake;
 pub mod upstream;
+
+#[cfg(test)]
+mod tests;
