@@ -18,6 +18,9 @@ pub mod state;
 pub mod statements;
 pub mod upstream;
 
+#[cfg(test)]
+mod tests;
+
 use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::task::{Context, Poll, Waker};

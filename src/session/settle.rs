@@ -68,14 +68,10 @@ impl Session {
                 let _moved: bool = held.lease.detach();
                 held.pins.settled = true;
             }
-            if self.client.leaving {
-                return Err(End::Terminated);
-            }
             return Ok(());
         }
-        let leaving = self.client.leaving;
         self.give_back().await;
-        if leaving { Err(End::Terminated) } else { Ok(()) }
+        Ok(())
     }
 
     async fn discard(&mut self, why: &'static str) -> Result<(), End> {
