@@ -50,9 +50,6 @@ impl Session {
         let Some(held) = self.held.as_mut() else {
             return Ok(());
         };
-        if std::mem::take(&mut held.changed_catalog) {
-            self.pool.catalog.invalidate();
-        }
         if held.refused.is_some() {
             return self.discard("its settings were refused").await;
         }
