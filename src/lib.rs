@@ -3,6 +3,7 @@
 pub mod catalog;
 pub mod config;
 pub mod pool;
+pub mod session;
 pub mod sql;
 pub mod stream;
 pub mod tls;
