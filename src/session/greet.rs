@@ -1,6 +1,6 @@
 //! From an accepted socket to a client that has proven who it is.
 //!
-//! Two stages: [`open`] does TLS and takes the start-up packet, [`login`] checks addresses and
+//! Two stages: `open` does TLS and takes the start-up packet, `login` checks addresses and
 //! passwords. Both together have one time limit. Whatever is refused, the client has been told when
 //! [`greet`] returns.
 
@@ -18,7 +18,7 @@ use std::time::Duration;
 use tokio::net::TcpStream;
 use tokio::time::Instant;
 
-pub use users::Users;
+pub use users::{NoRandom, Users};
 
 use crate::config::Database;
 use crate::pool::error::ConnectError;
