@@ -87,7 +87,9 @@ mod tests {
     fn the_one_too_many_is_refused_until_another_leaves() {
         let counts = Arc::new(Counts::default());
         let user = || Kind::User("u".into());
-        let first = counts.enter(user(), 1, "listen.clients_per_user_max").unwrap();
+        let first = counts
+            .enter(user(), 1, "listen.clients_per_user_max")
+            .unwrap();
         let error = counts
             .enter(user(), 1, "listen.clients_per_user_max")
             .unwrap_err();

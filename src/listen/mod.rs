@@ -182,7 +182,8 @@ impl Door {
             let mut words = Vec::new();
             error.encode(&mut words);
             // Whoever is gone already does not need to know.
-            let tell = async { tcp.write_all(&words).await.is_ok() && tcp.shutdown().await.is_ok() };
+            let tell =
+                async { tcp.write_all(&words).await.is_ok() && tcp.shutdown().await.is_ok() };
             let _told = tokio::time::timeout(TURNED_AWAY_TIMEOUT, tell).await;
             drop(permit);
         });
@@ -290,7 +291,11 @@ impl Door {
             own.unwrap_or(listen.clients_per_user_max),
             "listen.clients_per_user_max, or clients_max of the user",
         )?;
-        let own = rules.plan.databases.get(database).and_then(|d| d.clients_max);
+        let own = rules
+            .plan
+            .databases
+            .get(database)
+            .and_then(|d| d.clients_max);
         let databases = self.counts.enter(
             Kind::Database(database.into()),
             own.unwrap_or(listen.clients_per_database_max),

@@ -76,7 +76,10 @@ impl Upstreams for Questions {
                 reason: "auth.query failed; see pgweir's log".to_owned(),
             }
         };
-        let rows = client.query(query.as_str(), &[&user]).await.map_err(failed)?;
+        let rows = client
+            .query(query.as_str(), &[&user])
+            .await
+            .map_err(failed)?;
         match rows.first() {
             Some(row) => row.try_get::<_, Option<String>>(1).map_err(failed),
             None => Ok(None),

@@ -59,11 +59,8 @@ impl Drop for Warm {
         self.live.fetch_sub(1, Ordering::Relaxed);
         // Terminate, so that the server does not log a lost connection; it may not be taken.
         let mut cx = Context::from_waker(Waker::noop());
-        let write = tokio::io::AsyncWrite::poll_write(
-            Pin::new(&mut self.stream),
-            &mut cx,
-            b"X\0\0\0\x04",
-        );
+        let write =
+            tokio::io::AsyncWrite::poll_write(Pin::new(&mut self.stream), &mut cx, b"X\0\0\0\x04");
         if let Poll::Ready(Ok(_)) = write {
             tracing::trace!("upstream closed");
         }
@@ -97,8 +94,6 @@ pub(super) struct Source {
     pub(super) live: Arc<AtomicUsize>,
     pub(super) lifetime_max: Duration,
     pub(super) statements_max: usize,
-    /// The last failure to connect, for all who wait.
-    pub(super) failures: watch::Sender<Option<Arc<ConnectError>>>,
     /// What the latest upstream reported at its start-up: the greeting of the next client.
     pub(super) greeting: watch::Sender<Option<Arc<Reported>>>,
 }

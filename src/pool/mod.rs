@@ -111,7 +111,6 @@ impl Pool {
             live: Arc::clone(&live),
             lifetime_max: limits.lifetime_max,
             statements_max: limits.statements_max,
-            failures: failures.clone(),
             greeting: greeting.clone(),
         });
         let count = |n: usize| u32::try_from(n).unwrap_or(u32::MAX);

@@ -148,9 +148,8 @@ impl<N> Replies<N> {
 
     /// Whether a ReadyForQuery is still to come by itself.
     pub fn awaits_ready(&self) -> bool {
-        let ends = |entry: &Entry<N>| {
-            matches!(entry.kind, Kind::Query | Kind::FunctionCall | Kind::Sync)
-        };
+        let ends =
+            |entry: &Entry<N>| matches!(entry.kind, Kind::Query | Kind::FunctionCall | Kind::Sync);
         self.queue.iter().any(ends)
     }
 
