@@ -3,5 +3,9 @@
 #![expect(clippy::indexing_slicing, reason = "a short reply is a failed test")]
 //! Everything that needs the real binary and a real Postgres. One binary, so that it links once.
 
+mod faults;
+mod hazards;
 mod same;
+mod soak;
+mod stream;
 mod support;

@@ -2,6 +2,7 @@
 
 pub(crate) mod postgres;
 pub(crate) mod proxy;
+pub(crate) mod relay;
 pub(crate) mod script;
 pub(crate) mod wire;
 

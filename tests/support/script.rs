@@ -14,8 +14,8 @@ pub(crate) enum Step {
     Dribble(Vec<u8>),
     /// Reads up to this many ReadyForQuery.
     Ready(usize),
-    /// Reads up to the n-th frame of this tag.
-    Until(u8, usize),
+    /// Reads up to a frame of this tag.
+    Until(u8),
     /// Reads until the other side closes.
     End,
     /// Somebody else runs this, straight on Postgres.
@@ -119,11 +119,7 @@ impl Script {
     }
 
     pub(crate) fn until(self, tag: u8) -> Self {
-        self.then(Step::Until(tag, 1))
-    }
-
-    pub(crate) fn until_nth(self, tag: u8, n: usize) -> Self {
-        self.then(Step::Until(tag, n))
+        self.then(Step::Until(tag))
     }
 
     pub(crate) fn end(self) -> Self {
@@ -200,7 +196,7 @@ impl Player {
                 }
             }
             Step::Ready(n) => self.read_until_nth(b'Z', *n)?,
-            Step::Until(tag, n) => self.read_until_nth(*tag, *n)?,
+            Step::Until(tag) => self.read_until_nth(*tag, 1)?,
             Step::End => self.read_until(|_| false)?,
             Step::Other(sql) => {
                 let reply = other.query(sql)?;

@@ -1,7 +1,7 @@
 //! A client of raw frames: it sends what it is told and interprets as little as it can.
 
 use std::io::{self, Read, Write};
-use std::net::{Shutdown, SocketAddr, TcpStream};
+use std::net::{SocketAddr, TcpStream};
 use std::time::Duration;
 
 use super::PATIENCE;
@@ -297,14 +297,10 @@ impl Client {
         self.stream.read(into)
     }
 
-    /// Goes away without a word; as a reset when `abruptly`.
-    pub(crate) fn vanish(self, abruptly: bool) {
-        if abruptly {
-            let socket = socket2::SockRef::from(&self.stream);
-            socket.set_linger(Some(Duration::ZERO)).ok();
-        } else {
-            self.stream.shutdown(Shutdown::Both).ok();
-        }
+    /// The other side will see a reset when this is dropped.
+    pub(crate) fn reset_on_close(&self) {
+        let socket = socket2::SockRef::from(&self.stream);
+        socket.set_linger(Some(Duration::ZERO)).ok();
     }
 }
 
@@ -322,11 +318,6 @@ pub(crate) fn cancel(address: SocketAddr, key: &[u8]) -> io::Result<()> {
 pub(crate) struct Reply(pub(crate) Vec<Frame>);
 
 impl Reply {
-    /// The tags in order, as a word.
-    pub(crate) fn tags(&self) -> String {
-        self.0.iter().map(|f| char::from(f.tag)).collect()
-    }
-
     pub(crate) fn failed(&self) -> bool {
         self.0.iter().any(|f| f.tag == b'E')
     }
