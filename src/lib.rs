@@ -1,6 +1,7 @@
 //! pgweir: a transparent Postgres pooler.
 
 pub mod catalog;
+pub mod cli;
 pub mod config;
 pub mod pool;
 pub mod sql;

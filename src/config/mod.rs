@@ -1,19 +1,43 @@
 //! The configuration, checked: what the program uses, whoever said it.
 
+mod check;
+#[cfg(test)]
+mod example;
+mod fault;
+mod file;
+mod flags;
+mod load;
+mod origin;
+mod pgpass;
+pub mod reload;
 mod secret;
+mod setting;
+mod show;
+pub mod table;
 mod target;
+mod url;
+mod value;
+mod word;
 
 use std::collections::BTreeMap;
 use std::net::IpAddr;
 use std::path::PathBuf;
 use std::time::Duration;
 
+pub use fault::Fault;
+pub use flags::{Environment, Flags, environment};
+pub use load::{Loaded, load};
+pub use origin::{ConfigError, Origin, Origins};
+pub use pgpass::PgPass;
 pub use secret::Secret;
+pub use setting::{Fallback, Reload, Setting};
 pub use target::{
     ChannelBinding, Host, SessionAttrs, SslMode, SslNegotiation, Target, UpstreamTls,
 };
+pub use value::Kind;
+pub use word::Word;
 
-/// Everything that can be set. Only `main` and [`reload`](self) see it whole; each room gets its part.
+/// Everything that can be set. Only `main` and [`reload`] see it whole; each room gets its part.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Config {
     pub listen: Listen,

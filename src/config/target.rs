@@ -4,6 +4,7 @@ use std::path::PathBuf;
 use std::time::Duration;
 
 use super::Secret;
+use super::word::{Word, words};
 
 /// One place to try, in the order of the URL (libpq: "multiple hosts").
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -108,4 +109,32 @@ pub struct Target {
     pub connect_timeout: Duration,
     /// Further start-up parameters of the URL (`options`, `application_name`, ...), as sent.
     pub parameters: Vec<(String, String)>,
+}
+
+words! {
+    SslMode {
+        Disable = "disable",
+        Allow = "allow",
+        Prefer = "prefer",
+        Require = "require",
+        VerifyCa = "verify-ca",
+        VerifyFull = "verify-full",
+    }
+    SslNegotiation {
+        Postgres = "postgres",
+        Direct = "direct",
+    }
+    ChannelBinding {
+        Disable = "disable",
+        Prefer = "prefer",
+        Require = "require",
+    }
+    SessionAttrs {
+        Any = "any",
+        ReadWrite = "read-write",
+        ReadOnly = "read-only",
+        Primary = "primary",
+        Standby = "standby",
+        PreferStandby = "prefer-standby",
+    }
 }

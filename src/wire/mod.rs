@@ -2,3 +2,7 @@
 //!
 //! **frontend** and **backend** are directions of a message, as in the protocol manual; a **frame**
 //! is a tag with its raw bytes, a **message** is decoded.
+
+pub mod error;
+pub mod frame;
+pub mod replies;
