@@ -291,3 +291,21 @@ fn the_client_breaks_off_at_every_frame() {
 fn the_upstream_breaks_off_at_every_frame() {
     cut_all(Side::Upstream);
 }
+
+/// Clients between two transactions notice nothing when their upstreams end.
+#[test]
+fn idle_clients_outlive_their_upstreams() {
+    let world = World::new(Side::Client);
+    let mut clients: Vec<Client> = (0..2 * SIZE).map(|_| world.proxy.client()).collect();
+    for round in 0..5 {
+        for (number, client) in clients.iter_mut().enumerate() {
+            let token = format!("{round} of {number}");
+            client.run(&format!("set app.own = '{token}'"));
+        }
+        world.postgres.end_all();
+        for (number, client) in clients.iter_mut().enumerate() {
+            assert_eq!(client.value("show app.own"), format!("{round} of {number}"));
+        }
+    }
+    world.proxy.stop();
+}

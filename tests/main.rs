@@ -3,8 +3,10 @@
 #![expect(clippy::indexing_slicing, reason = "a short reply is a failed test")]
 //! Everything that needs the real binary and a real Postgres. One binary, so that it links once.
 
+mod drivers;
 mod faults;
 mod hazards;
+mod login;
 mod same;
 mod soak;
 mod stream;

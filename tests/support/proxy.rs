@@ -48,6 +48,11 @@ impl Proxy {
         let mut all = vec!["--upstream", &url, "--auth", "trust", "--pool-size", &size];
         all.extend(["--cache", "off"]);
         all.extend(arguments);
+        Self::run_before(upstream, &all)
+    }
+
+    /// In front of `upstream`, with exactly these arguments, `--listen` aside.
+    pub(crate) fn run_before(upstream: SocketAddr, arguments: &[&str]) -> Self {
         if std::env::var_os(DIRECT).is_some() {
             let log = Arc::default();
             return Self {
@@ -56,10 +61,10 @@ impl Proxy {
                 log,
             };
         }
-        Self::run(&all)
+        Self::run(arguments)
     }
 
-    /// With exactly these arguments, `--listen` aside.
+    /// The same, where Postgres itself would not do.
     pub(crate) fn run(arguments: &[&str]) -> Self {
         let mut said = Vec::new();
         for _ in 0..5 {
@@ -102,12 +107,6 @@ impl Proxy {
 
     pub(crate) fn log_lines(&self) -> Vec<String> {
         self.log.lines.lock().unwrap().0.clone()
-    }
-
-    /// Waits for a log line that contains `text`.
-    pub(crate) fn wait_for_log(&self, text: &str) {
-        let found = self.log.wait_for(text);
-        assert!(found, "no {text:?} in the log: {:#?}", self.log_lines());
     }
 
     /// None when the proxy is Postgres itself.
