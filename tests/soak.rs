@@ -99,7 +99,8 @@ impl Worker<'_> {
             50..70 => self.prepared(&token)?,
             70..85 => self.transaction(&token)?,
             85..92 => self.settings(token)?,
-            92..95 => self.cancelled(&token)?,
+            92..94 => self.cancelled(&token)?,
+            94..95 => self.cancelled_early(&token)?,
             95..97 => return self.vanish(&token),
             97..98 => self.pinned(&token)?,
             _ => return Ok(false),
@@ -154,15 +155,37 @@ impl Worker<'_> {
         self.expect(&[&token])
     }
 
-    /// Cancels its own query; the next one must not be hit.
+    /// Cancels its own query while it surely runs: that must work.
     fn cancelled(&mut self, token: &str) -> Result<(), Broken> {
-        self.client
-            .send(&query(&format!("select '{token}', pg_sleep(0.2)")))?;
+        let sleep = format!("do $$ begin raise warning '{token}'; perform pg_sleep(10); end $$");
+        self.client.send(&query(&sleep))?;
+        let begun = loop {
+            let frame = self.client.next()?;
+            if frame.tag == b'N' {
+                break Reply(Vec::new());
+            }
+            if frame.tag == b'E' {
+                break Reply(vec![frame]);
+            }
+        };
+        self.check(&begun, &[])?;
         cancel(self.soak.address, &self.client.key())?;
         let reply = self.client.until(b'Z')?;
         if reply.sqlstate() == "57014" {
             self.soak.cancelled.fetch_add(1, Ordering::Relaxed);
-        } else {
+            return self.simple(token);
+        }
+        self.check(&reply, &[])?;
+        Err(Broken::Fault("a cancel was lost".to_owned()))
+    }
+
+    /// Cancels at once: it may hit or miss this query, but none after it.
+    fn cancelled_early(&mut self, token: &str) -> Result<(), Broken> {
+        self.client
+            .send(&query(&format!("select '{token}', pg_sleep(0.05)")))?;
+        cancel(self.soak.address, &self.client.key())?;
+        let reply = self.client.until(b'Z')?;
+        if reply.sqlstate() != "57014" {
             self.check(&reply, &[token])?;
         }
         self.simple(token)
