@@ -4,6 +4,8 @@ pub mod catalog;
 pub mod cli;
 pub mod config;
 pub mod pool;
+pub mod session;
 pub mod sql;
 pub mod stream;
+pub mod tls;
 pub mod wire;

@@ -3,6 +3,9 @@
 //! **frontend** and **backend** are directions of a message, as in the protocol manual; a **frame**
 //! is a tag with its raw bytes, a **message** is decoded.
 
+pub mod auth;
 pub mod error;
 pub mod frame;
 pub mod replies;
+pub mod scram;
+pub mod startup;
