@@ -87,7 +87,7 @@ run_tests() {
         cargo test --no-fail-fast -- --test-threads 2 ${1:+"$1"} 2>&1 | tee "$log" || status=$?
         grep '^test result' "$log" >"$log.sum" || true
     fi
-    grep -h 'NOT CHECKED' "$log" || true
+    grep -h 'NOT CHECKED' "$log" | sed 's/^ *//' | sort | uniq -c || true
     awk -v status="$status" '
         { for (i = 2; i <= NF; i++) { if ($i ~ /^passed/) p += $(i-1); if ($i ~ /^(failed|timed)/) f += $(i-1) } }
         END { if (status && !f) f = 1; printf "%d passed, %d failed\n", p, f }' "$log.sum"

@@ -9,6 +9,8 @@ mod simple;
 mod startup;
 mod transaction;
 
+use std::panic::{AssertUnwindSafe, catch_unwind};
+
 use noise::Noise;
 
 use crate::support::postgres::{Options, Postgres, installs};
@@ -44,6 +46,9 @@ insert into item values (1, 'one', 1.5), (2, 'two', null), (3, 'three', 33.25);
 insert into tenant.item values (1, 'x');
 ";
 
+/// Enough to know; each may be a hang that has to be waited for.
+const FAULTS_MAX: usize = 25;
+
 /// Holds each script with Postgres itself, then with what is to be compared, on each version of Postgres.
 fn check(scripts: &[Script]) {
     for install in installs() {
@@ -65,15 +70,16 @@ fn check(scripts: &[Script]) {
                     .play(postgres.address, &mut admin, &mut |_| {})
                     .unwrap();
                 admin.run(FIXTURE);
-                let mut noise = Noise::new(&proxy, others);
-                let through = script.play(proxy.address, &mut admin, &mut |idle| noise.step(idle));
                 let context = format!(
                     "{} on {} with {size}, {others:?}",
                     script.name, postgres.major
                 );
-                match through {
+                match play_through(&proxy, script, others, &mut admin) {
                     Ok(through) => faults.extend(difference(&context, &direct, &through)),
                     Err(why) => faults.push(format!("{context}: {why}")),
+                }
+                if faults.len() >= FAULTS_MAX {
+                    break;
                 }
             }
         }
@@ -83,6 +89,26 @@ fn check(scripts: &[Script]) {
             "{count} scripts differ:\n{}",
             faults.join("\n")
         );
+    }
+}
+
+/// Through the proxy, among the others. When one of those fails, that is a fault too.
+fn play_through(
+    proxy: &Proxy,
+    script: &Script,
+    others: Others,
+    admin: &mut Client,
+) -> Result<Vec<Seen>, String> {
+    let play = AssertUnwindSafe(|| {
+        let mut noise = Noise::new(proxy, others);
+        script.play(proxy.address, admin, &mut |idle| noise.step(idle))
+    });
+    match catch_unwind(play) {
+        Ok(seen) => seen.map_err(|why| why.to_string()),
+        Err(panic) => Err(match panic.downcast::<String>() {
+            Ok(text) => *text,
+            Err(_) => "another client failed".to_owned(),
+        }),
     }
 }
 

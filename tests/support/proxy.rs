@@ -13,6 +13,9 @@ use super::{PATIENCE, free_port};
 /// Whatever fails then is a fault of the test.
 const DIRECT: &str = "PGWEIR_TEST_DIRECT";
 
+/// Another binary than the one just built: an optimised one, or something that must fail.
+const BINARY: &str = "PGWEIR_TEST_BINARY";
+
 /// A running pgweir. Stopped on drop.
 #[derive(Debug)]
 pub(crate) struct Proxy {
@@ -79,7 +82,8 @@ impl Proxy {
     fn launch(arguments: &[&str]) -> Result<Self, Vec<String>> {
         let address = SocketAddr::from(([127, 0, 0, 1], free_port()));
         let mut command = Command::new("setpriv"); // it dies with the thread that started it
-        command.args(["--pdeathsig", "KILL", env!("CARGO_BIN_EXE_pgweir")]);
+        let binary = std::env::var(BINARY).unwrap_or(env!("CARGO_BIN_EXE_pgweir").to_owned());
+        command.args(["--pdeathsig", "KILL", &binary]);
         command
             .arg("--listen")
             .arg(address.to_string())
