@@ -3,6 +3,7 @@
 
 mod copy;
 mod extended;
+mod named;
 mod noise;
 mod session;
 mod simple;
