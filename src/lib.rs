@@ -3,9 +3,12 @@
 pub mod catalog;
 pub mod cli;
 pub mod config;
+pub mod limits;
+pub mod listen;
 pub mod pool;
 pub mod session;
 pub mod sql;
 pub mod stream;
+pub mod telemetry;
 pub mod tls;
 pub mod wire;
