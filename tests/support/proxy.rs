@@ -1,0 +1,207 @@
+//! The real binary as a process.
+
+use std::io::{BufRead, BufReader};
+use std::net::SocketAddr;
+use std::process::{Child, ChildStderr, Command, ExitStatus, Stdio};
+use std::sync::{Arc, Condvar, Mutex};
+
+use super::postgres::Postgres;
+use super::wire::Client;
+use super::{PATIENCE, free_port};
+
+/// With this variable set the "proxy" is Postgres itself: the harness's check of the harness.
+/// Whatever fails then is a fault of the test.
+const DIRECT: &str = "PGWEIR_TEST_DIRECT";
+
+/// Another binary than the one just built: an optimised one, or something that must fail.
+const BINARY: &str = "PGWEIR_TEST_BINARY";
+
+/// A running pgweir. Stopped on drop.
+#[derive(Debug)]
+pub(crate) struct Proxy {
+    pub(crate) address: SocketAddr,
+    process: Option<Child>,
+    log: Arc<Log>,
+}
+
+/// What the process said so far.
+#[derive(Debug, Default)]
+struct Log {
+    lines: Mutex<(Vec<String>, End)>,
+    more: Condvar,
+}
+
+#[derive(Debug, Default, PartialEq, Eq)]
+enum End {
+    #[default]
+    Open,
+    Closed,
+}
+
+impl Proxy {
+    /// In front of `postgres`, trusting everybody, no cache, with `size` upstreams and these further arguments.
+    pub(crate) fn start(postgres: &Postgres, size: usize, arguments: &[&str]) -> Self {
+        Self::start_to(postgres.address, size, arguments)
+    }
+
+    /// The same in front of whatever listens at `upstream`: a relay, for instance.
+    pub(crate) fn start_to(upstream: SocketAddr, size: usize, arguments: &[&str]) -> Self {
+        let url = format!("postgres://postgres@{upstream}/postgres");
+        let size = size.to_string();
+        let mut all = vec!["--upstream", &url, "--auth", "trust", "--pool-size", &size];
+        all.extend(["--cache", "off"]);
+        all.extend(arguments);
+        Self::run_before(upstream, &all)
+    }
+
+    /// In front of `upstream`, with exactly these arguments, `--listen` aside.
+    pub(crate) fn run_before(upstream: SocketAddr, arguments: &[&str]) -> Self {
+        if std::env::var_os(DIRECT).is_some() {
+            let log = Arc::default();
+            return Self {
+                address: upstream,
+                process: None,
+                log,
+            };
+        }
+        Self::run(arguments)
+    }
+
+    /// The same, where Postgres itself would not do.
+    pub(crate) fn run(arguments: &[&str]) -> Self {
+        let mut said = Vec::new();
+        for _ in 0..5 {
+            match Self::launch(arguments) {
+                Ok(proxy) => return proxy,
+                Err(lines) => said = lines,
+            }
+        }
+        panic!("pgweir does not start: {}", said.join("\n"));
+    }
+
+    fn launch(arguments: &[&str]) -> Result<Self, Vec<String>> {
+        let address = SocketAddr::from(([127, 0, 0, 1], free_port()));
+        let mut command = Command::new("setpriv"); // it dies with the thread that started it
+        let binary = std::env::var(BINARY).unwrap_or(env!("CARGO_BIN_EXE_pgweir").to_owned());
+        command.args(["--pdeathsig", "KILL", &binary]);
+        command
+            .arg("--listen")
+            .arg(address.to_string())
+            .args(arguments);
+        command
+            .env_clear()
+            .env("PATH", "/usr/sbin:/usr/bin:/sbin:/bin")
+            .stdin(Stdio::null())
+            .stdout(Stdio::null())
+            .stderr(Stdio::piped());
+        let mut process = command.spawn().unwrap();
+        let log = Arc::new(Log::default());
+        let (stderr, kept) = (process.stderr.take().unwrap(), Arc::clone(&log));
+        std::thread::spawn(move || kept.fill(stderr));
+        let proxy = Self {
+            address,
+            process: Some(process),
+            log,
+        };
+        match proxy.log.wait_for("listening on ") {
+            true => Ok(proxy),
+            false => Err(proxy.log_lines()),
+        }
+    }
+
+    pub(crate) fn log_lines(&self) -> Vec<String> {
+        self.log.lines.lock().unwrap().0.clone()
+    }
+
+    /// None when the proxy is Postgres itself.
+    pub(crate) fn pid(&self) -> Option<u32> {
+        self.process.as_ref().map(Child::id)
+    }
+
+    /// A client logged in as the superuser to the database `postgres`.
+    pub(crate) fn client(&self) -> Client {
+        self.client_as("postgres")
+    }
+
+    pub(crate) fn client_as(&self, user: &str) -> Client {
+        let settings = [("user", user), ("database", "postgres")];
+        match Client::connect(self.address, &settings) {
+            Ok(client) => client,
+            Err(why) => panic!("login as {user}: {why}; log: {:#?}", self.log_lines()),
+        }
+    }
+
+    /// Sends a signal by name.
+    pub(crate) fn signal(&self, name: &str) {
+        let Some(pid) = self.pid() else { return };
+        let kill = Command::new("kill")
+            .arg(format!("-{name}"))
+            .arg(pid.to_string())
+            .status();
+        assert!(kill.unwrap().success());
+    }
+
+    /// Stops it as a service manager would; the exit must be a success.
+    pub(crate) fn stop(mut self) -> Vec<String> {
+        self.signal("TERM");
+        if let Some(mut process) = self.process.take() {
+            let status = wait_or_kill(&mut process);
+            assert!(
+                status.success(),
+                "exit {status}; log: {:#?}",
+                self.log_lines()
+            );
+        }
+        self.log_lines()
+    }
+}
+
+impl Drop for Proxy {
+    fn drop(&mut self) {
+        if let Some(process) = &mut self.process {
+            process.kill().ok();
+            process.wait().ok();
+        }
+        if std::thread::panicking() {
+            let lines = self.log_lines();
+            let tail = lines.get(lines.len().saturating_sub(40)..).unwrap_or(&[]);
+            eprintln!("--- the end of pgweir's log\n{}\n---", tail.join("\n"));
+        }
+    }
+}
+
+/// The exit status; a process that does not end in time is killed, and that is no success.
+fn wait_or_kill(process: &mut Child) -> ExitStatus {
+    let start = tokio::time::Instant::now();
+    while start.elapsed() < PATIENCE {
+        if let Some(status) = process.try_wait().unwrap() {
+            return status;
+        }
+        std::thread::sleep(std::time::Duration::from_millis(5));
+    }
+    process.kill().ok();
+    process.wait().unwrap()
+}
+
+impl Log {
+    fn fill(&self, from: ChildStderr) {
+        for line in BufReader::new(from).lines().map_while(Result::ok) {
+            self.lines.lock().unwrap().0.push(line);
+            self.more.notify_all();
+        }
+        self.lines.lock().unwrap().1 = End::Closed;
+        self.more.notify_all();
+    }
+
+    /// False when the process ended, or PATIENCE did, without saying so.
+    fn wait_for(&self, text: &str) -> bool {
+        let seen = |lines: &Vec<String>| lines.iter().any(|line| line.contains(text));
+        let guard = self.lines.lock().unwrap();
+        let waiting = |said: &mut (Vec<String>, End)| !seen(&said.0) && said.1 == End::Open;
+        let (guard, _) = self
+            .more
+            .wait_timeout_while(guard, PATIENCE, waiting)
+            .unwrap();
+        seen(&guard.0)
+    }
+}
