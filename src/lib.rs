@@ -4,6 +4,7 @@ pub mod catalog;
 pub mod cli;
 pub mod config;
 pub mod pool;
+pub mod relay;
 pub mod sql;
 pub mod stream;
 pub mod tls;
