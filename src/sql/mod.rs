@@ -1,1 +1,20 @@
 //! What a query's text means, as far as the proxy must know it. No I/O.
+//!
+//! [`lexer`] cuts a text into tokens as the server does. [`analyze`](analyze()) says what its
+//! statements do to the session that runs them ([`effect`]), and why one of them could do more
+//! than its text shows.
+
+mod analyze;
+mod cursor;
+mod define;
+pub mod effect;
+pub mod lexer;
+mod scan;
+mod settings;
+pub(crate) mod special;
+mod words;
+
+#[cfg(test)]
+mod tests;
+
+pub use analyze::analyze;

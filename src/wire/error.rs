@@ -103,26 +103,18 @@ impl PgError {
         self
     }
 
-    /// Appends the whole frame: tag, length, fields, in the order in which Postgres writes them.
+    /// Appends the whole frame: tag, length, fields.
     pub fn encode(&self, out: &mut Vec<u8>) {
+        let text = [
+            Some(self.message.as_str()),
+            self.detail.as_deref(),
+            self.hint.as_deref(),
+        ];
+        let body = encode_body(self.severity, self.code, text);
         out.push(self.severity.tag());
-        let start = out.len();
-        out.extend_from_slice(&[0; 4]);
-        put(out, field::SEVERITY, self.severity.as_str());
-        put(out, field::SEVERITY_PLAIN, self.severity.as_str());
-        put(out, field::CODE, self.code);
-        put(out, field::MESSAGE, &self.message);
-        if let Some(detail) = &self.detail {
-            put(out, field::DETAIL, detail);
-        }
-        if let Some(hint) = &self.hint {
-            put(out, field::HINT, hint);
-        }
-        out.push(0);
-        let length = u32::try_from(out.len() - start).unwrap_or(u32::MAX);
-        if let Some(prefix) = out.get_mut(start..start + 4) {
-            prefix.copy_from_slice(&length.to_be_bytes());
-        }
+        let length = u32::try_from(body.len() + 4).unwrap_or(u32::MAX);
+        out.extend_from_slice(&length.to_be_bytes());
+        out.extend_from_slice(&body);
     }
 }
 
@@ -134,6 +126,25 @@ impl fmt::Display for PgError {
 }
 
 impl std::error::Error for PgError {}
+
+/// The body of an ErrorResponse, in the order in which Postgres writes the fields; the texts are
+/// message, detail and hint.
+pub fn encode_body(severity: Severity, code: &str, texts: [Option<&str>; 3]) -> Vec<u8> {
+    let mut out = Vec::with_capacity(128);
+    put(&mut out, field::SEVERITY, severity.as_str());
+    put(&mut out, field::SEVERITY_PLAIN, severity.as_str());
+    put(&mut out, field::CODE, code);
+    for (kind, text) in [field::MESSAGE, field::DETAIL, field::HINT]
+        .iter()
+        .zip(texts)
+    {
+        if let Some(text) = text {
+            put(&mut out, *kind, text);
+        }
+    }
+    out.push(0);
+    out
+}
 
 /// A zero byte would end the field early and make the rest of the text into fields, so it is dropped.
 fn put(out: &mut Vec<u8>, kind: u8, text: &str) {

@@ -8,3 +8,4 @@ pub mod error;
 pub mod frame;
 pub mod replies;
 pub mod scram;
+pub mod startup;

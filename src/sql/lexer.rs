@@ -1,0 +1,466 @@
+//! The lexical rules of PostgreSQL (scan.l of versions 13 to 18), over bytes.
+//!
+//! The text is what the client sent, in any encoding in which every byte below 128 is ASCII; bytes
+//! from 128 up are letters, as in scan.l. Nothing is allocated, nothing panics, and each byte is
+//! looked at no more than twice, whatever the text.
+//!
+//! Where versions differ (numbers with junk behind them, `1_000`, `0x1F`), the newer reading is
+//! taken; the older server refuses such a text or reads an identifier where we read a number.
+
+#[cfg(test)]
+mod tests;
+
+/// What a token is. Keywords are words: the grammar, not the lexer, knows them.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Kind {
+    /// An identifier or keyword without quotes.
+    Word,
+    /// `"x"`; a quote inside is doubled.
+    Quoted,
+    /// `U&"x"`: an identifier with Unicode escapes, which are not decoded here.
+    QuotedUnicode,
+    /// `'x'` or `N'x'`; whether a backslash escapes depends on `standard_conforming_strings`.
+    Text,
+    /// `E'x'`: a backslash escapes.
+    TextEscape,
+    /// `U&'x'`.
+    TextUnicode,
+    /// `$tag$x$tag$`.
+    TextDollar,
+    /// `B'01'` or `X'1F'`.
+    Bits,
+    /// A number in any notation, without sign.
+    Number,
+    /// `$1`.
+    Param,
+    /// One or more operator characters.
+    Operator,
+    /// `::`
+    Typecast,
+    /// `:=`
+    Assign,
+    /// `..`
+    DotDot,
+    /// `.`
+    Dot,
+    /// `,`
+    Comma,
+    /// `;`
+    Semicolon,
+    /// `(`
+    Open,
+    /// `)`
+    Close,
+    /// `[`, `]`, `:` or a byte that scan.l has no rule for.
+    Other,
+    /// A literal, quoted name or comment that the text ends in the middle of. The server refuses
+    /// the whole text.
+    Unterminated,
+}
+
+/// A token's place in the text: `start` is its first byte, `end` the byte after its last.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Token {
+    /// What it is.
+    pub kind: Kind,
+    /// Its first byte.
+    pub start: usize,
+    /// The byte after its last.
+    pub end: usize,
+}
+
+/// Cuts a text into tokens; comments and blanks are skipped. What stands before the first token,
+/// `text[..token.start]`, is the leading comment.
+#[derive(Clone, Debug)]
+pub struct Lexer<'a> {
+    text: &'a [u8],
+    at: usize,
+    backslash_escapes: bool,
+}
+
+const SPACE: u8 = 1;
+const WORD_START: u8 = 2;
+const DIGIT: u8 = 4;
+const OPERATOR: u8 = 8;
+/// What follows in a word: a word's start, a digit, a dollar.
+const WORD: u8 = 16;
+/// Operator characters that allow an operator to end in `+` or `-`.
+const OPERATOR_SIGN: u8 = 32;
+
+/// The classes of each byte. `\v` is a blank from version 16 on, an error before.
+static CLASSES: [u8; 256] = {
+    let mut table = [0; 256];
+    let mut byte = 0_u8;
+    let mut index = 0;
+    while index < 256 {
+        #[expect(
+            clippy::indexing_slicing,
+            reason = "the compiler evaluates it; out of range does not build"
+        )]
+        {
+            table[index] = match byte {
+                b' ' | b'\t' | b'\n' | b'\r' | 0x0b | 0x0c => SPACE,
+                b'A'..=b'Z' | b'a'..=b'z' | b'_' | 0x80..=0xff => WORD_START | WORD,
+                b'0'..=b'9' => DIGIT | WORD,
+                b'$' => WORD,
+                b'~' | b'!' | b'@' | b'#' | b'^' | b'&' | b'|' | b'`' | b'?' | b'%' => {
+                    OPERATOR | OPERATOR_SIGN
+                }
+                b'+' | b'-' | b'*' | b'/' | b'<' | b'>' | b'=' => OPERATOR,
+                _ => 0,
+            };
+        }
+        byte = byte.wrapping_add(1);
+        index += 1;
+    }
+    table
+};
+
+fn class(byte: u8) -> u8 {
+    CLASSES.get(usize::from(byte)).copied().unwrap_or(0)
+}
+
+fn is(byte: u8, of: u8) -> bool {
+    class(byte) & of != 0
+}
+
+/// How a quoted literal may hold its own quote.
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum Quoting {
+    /// By doubling it.
+    Doubled,
+    /// By doubling it or behind a backslash.
+    Backslash,
+    /// Not at all (bit strings).
+    Never,
+}
+
+impl<'a> Lexer<'a> {
+    /// A lexer at the start of `text`. `standard_conforming` is the session's
+    /// `standard_conforming_strings`.
+    pub fn new(text: &'a [u8], standard_conforming: bool) -> Self {
+        Self {
+            text,
+            at: 0,
+            backslash_escapes: !standard_conforming,
+        }
+    }
+
+    /// Whether a backslash escapes in a plain literal: `standard_conforming_strings` is off.
+    pub fn backslash_escapes(&self) -> bool {
+        self.backslash_escapes
+    }
+
+    fn byte(&self, at: usize) -> Option<u8> {
+        self.text.get(at).copied()
+    }
+
+    fn byte_is(&self, at: usize, of: u8) -> bool {
+        self.byte(at).is_some_and(|byte| is(byte, of))
+    }
+
+    /// The end of the run of bytes of class `of` that starts at `at`.
+    fn run(&self, at: usize, of: u8) -> usize {
+        let rest = self.text.get(at..).unwrap_or_default();
+        at + rest
+            .iter()
+            .position(|&byte| !is(byte, of))
+            .unwrap_or(rest.len())
+    }
+
+    /// The place of `byte` at or behind `at`.
+    fn find(&self, at: usize, wanted: u8) -> Option<usize> {
+        let rest = self.text.get(at..)?;
+        Some(at + rest.iter().position(|&byte| byte == wanted)?)
+    }
+
+    /// The end of the line comment that starts at `at`; its newline is not part of it.
+    fn line_end(&self, at: usize) -> usize {
+        let rest = self.text.get(at..).unwrap_or_default();
+        at + rest
+            .iter()
+            .position(|byte| matches!(byte, b'\n' | b'\r'))
+            .unwrap_or(rest.len())
+    }
+
+    /// The end of the comment whose `/*` stands at `at`; comments nest.
+    fn comment_end(&self, at: usize) -> Option<usize> {
+        let mut depth = 1_usize;
+        let mut at = at + 2;
+        loop {
+            let rest = self.text.get(at..)?;
+            at += rest.iter().position(|byte| matches!(byte, b'*' | b'/'))?;
+            match (self.byte(at), self.byte(at + 1)) {
+                (Some(b'*'), Some(b'/')) => {
+                    depth -= 1;
+                    at += 2;
+                    if depth == 0 {
+                        return Some(at);
+                    }
+                }
+                (Some(b'/'), Some(b'*')) => {
+                    depth += 1;
+                    at += 2;
+                }
+                _ => at += 1,
+            }
+        }
+    }
+
+    /// The end of a literal whose first byte behind the opening quote is `at`, with the parts that
+    /// continue it on later lines.
+    fn literal_end(&self, at: usize, quoting: Quoting) -> Option<usize> {
+        let mut at = at;
+        loop {
+            at = match quoting {
+                Quoting::Backslash => {
+                    let rest = self.text.get(at..)?;
+                    at + rest.iter().position(|byte| matches!(byte, b'\'' | b'\\'))?
+                }
+                Quoting::Doubled | Quoting::Never => self.find(at, b'\'')?,
+            };
+            if self.byte(at) == Some(b'\\') {
+                at += 2;
+                continue;
+            }
+            at += 1;
+            if quoting != Quoting::Never && self.byte(at) == Some(b'\'') {
+                at += 1;
+                continue;
+            }
+            match self.continuation(at) {
+                Some(next) => at = next,
+                None => return Some(at),
+            }
+        }
+    }
+
+    /// The byte behind the quote that continues a literal which was closed before `at`: blanks and
+    /// line comments with at least one newline, then a quote (`quotecontinue` of scan.l).
+    fn continuation(&self, at: usize) -> Option<usize> {
+        let mut at = at;
+        let mut newline = false;
+        loop {
+            match self.byte(at)? {
+                b'\n' | b'\r' => {
+                    newline = true;
+                    at += 1;
+                }
+                b' ' | b'\t' | 0x0b | 0x0c => at += 1,
+                b'-' if self.byte(at + 1) == Some(b'-') => at = self.line_end(at),
+                b'\'' if newline => return Some(at + 1),
+                _ => return None,
+            }
+        }
+    }
+
+    /// The end of a quoted name whose first byte behind the opening quote is `at`.
+    fn name_end(&self, at: usize) -> Option<usize> {
+        let mut at = at;
+        loop {
+            at = self.find(at, b'"')? + 1;
+            if self.byte(at) != Some(b'"') {
+                return Some(at);
+            }
+            at += 1;
+        }
+    }
+
+    /// What starts with a dollar: a parameter, a dollar-quoted literal, or nothing known.
+    fn dollar(&self, start: usize) -> (Kind, Option<usize>) {
+        let after = start + 1;
+        if self.byte_is(after, DIGIT) {
+            return (Kind::Param, Some(self.run(after, DIGIT)));
+        }
+        // A tag is a word without dollars.
+        let mut tag_end = after;
+        if self.byte_is(after, WORD_START) {
+            tag_end = self.run(after, WORD_START | DIGIT);
+        }
+        if self.byte(tag_end) != Some(b'$') {
+            return (Kind::Other, Some(after));
+        }
+        let tag = self.text.get(start..=tag_end).unwrap_or_default();
+        let mut at = tag_end + 1;
+        loop {
+            // A tag holds a dollar at its ends only, so each byte is compared once.
+            let Some(found) = self.find(at, b'$') else {
+                return (Kind::TextDollar, None);
+            };
+            if self.text.get(found..).is_some_and(|t| t.starts_with(tag)) {
+                return (Kind::TextDollar, Some(found + tag.len()));
+            }
+            at = found + 1;
+        }
+    }
+
+    /// The end of digits that single underscores may separate, or `at` if there are none.
+    fn digits(&self, at: usize, digit: fn(&u8) -> bool) -> usize {
+        let mut at = at;
+        while self.text.get(at).is_some_and(digit) {
+            at += 1;
+            if self.byte(at) == Some(b'_') && self.text.get(at + 1).is_some_and(digit) {
+                at += 1;
+            }
+        }
+        at
+    }
+
+    /// The end of the number that starts at `start` with a digit, or a dot and a digit.
+    fn number_end(&self, start: usize) -> usize {
+        if self.byte(start) == Some(b'0') {
+            let digit: Option<fn(&u8) -> bool> = match self.byte(start + 1) {
+                Some(b'x' | b'X') => Some(u8::is_ascii_hexdigit),
+                Some(b'o' | b'O') => Some(|byte| matches!(byte, b'0'..=b'7')),
+                Some(b'b' | b'B') => Some(|byte| matches!(byte, b'0' | b'1')),
+                _ => None,
+            };
+            if let Some(digit) = digit {
+                let mut first = start + 2;
+                if self.byte(first) == Some(b'_') {
+                    first += 1;
+                }
+                let end = self.digits(first, digit);
+                if end > first {
+                    return end;
+                }
+            }
+        }
+        let mut end = self.digits(start, u8::is_ascii_digit);
+        // `1..2` is a range: the dots are not the number's.
+        if self.byte(end) == Some(b'.') && self.byte(end + 1) != Some(b'.') {
+            end = self.digits(end + 1, u8::is_ascii_digit);
+        }
+        if matches!(self.byte(end), Some(b'e' | b'E')) {
+            let mut exponent = end + 1;
+            if matches!(self.byte(exponent), Some(b'+' | b'-')) {
+                exponent += 1;
+            }
+            let exponent_end = self.digits(exponent, u8::is_ascii_digit);
+            if exponent_end > exponent {
+                end = exponent_end;
+            }
+        }
+        end
+    }
+
+    /// The end of the operator that starts at `start`: the longest run of operator characters that
+    /// holds no comment's start, and ends in `+` or `-` only if it also holds one of ``~!@#%^&|`?``.
+    fn operator_end(&self, start: usize) -> usize {
+        let end = self.run(start, OPERATOR);
+        let mut operator = self.text.get(start..end).unwrap_or_default();
+        if let Some(comment) = operator
+            .windows(2)
+            .position(|pair| pair == b"--" || pair == b"/*")
+        {
+            operator = operator.get(..comment).unwrap_or_default();
+        }
+        if !operator.iter().any(|&byte| is(byte, OPERATOR_SIGN)) {
+            while let [rest @ .., b'+' | b'-'] = operator {
+                if rest.is_empty() {
+                    break;
+                }
+                operator = rest;
+            }
+        }
+        start + operator.len().max(1)
+    }
+
+    /// A literal or quoted name that one of the letters B, E, N, U, X introduces.
+    fn prefixed(&self, start: usize, letter: u8) -> Option<(Kind, Option<usize>)> {
+        let plain = if self.backslash_escapes {
+            Quoting::Backslash
+        } else {
+            Quoting::Doubled
+        };
+        let (kind, quoting) = match (letter | 0x20, self.byte(start + 1)?) {
+            (b'e', b'\'') => (Kind::TextEscape, Quoting::Backslash),
+            (b'n', b'\'') => (Kind::Text, plain),
+            (b'b' | b'x', b'\'') => (Kind::Bits, Quoting::Never),
+            (b'u', b'&') => {
+                return match self.byte(start + 2)? {
+                    b'\'' => {
+                        let end = self.literal_end(start + 3, Quoting::Doubled);
+                        Some((Kind::TextUnicode, end))
+                    }
+                    b'"' => Some((Kind::QuotedUnicode, self.name_end(start + 3))),
+                    _ => None,
+                };
+            }
+            _ => return None,
+        };
+        Some((kind, self.literal_end(start + 2, quoting)))
+    }
+
+    /// Kind and end of the token that starts at `start` with `byte`, if it is not a word, blank or
+    /// comment.
+    fn symbol(&self, start: usize, byte: u8) -> (Kind, Option<usize>) {
+        let next = self.byte(start + 1);
+        match byte {
+            b'\'' if self.backslash_escapes => {
+                let end = self.literal_end(start + 1, Quoting::Backslash);
+                (Kind::Text, end)
+            }
+            b'\'' => (Kind::Text, self.literal_end(start + 1, Quoting::Doubled)),
+            b'"' => (Kind::Quoted, self.name_end(start + 1)),
+            b'$' => self.dollar(start),
+            b'0'..=b'9' => (Kind::Number, Some(self.number_end(start))),
+            b'(' => (Kind::Open, Some(start + 1)),
+            b')' => (Kind::Close, Some(start + 1)),
+            b',' => (Kind::Comma, Some(start + 1)),
+            b';' => (Kind::Semicolon, Some(start + 1)),
+            b'.' if next.is_some_and(|next| next.is_ascii_digit()) => {
+                (Kind::Number, Some(self.number_end(start)))
+            }
+            b'.' if next == Some(b'.') => (Kind::DotDot, Some(start + 2)),
+            b'.' => (Kind::Dot, Some(start + 1)),
+            b':' if next == Some(b':') => (Kind::Typecast, Some(start + 2)),
+            b':' if next == Some(b'=') => (Kind::Assign, Some(start + 2)),
+            _ if is(byte, OPERATOR) => (Kind::Operator, Some(self.operator_end(start))),
+            _ => (Kind::Other, Some(start + 1)),
+        }
+    }
+}
+
+impl Iterator for Lexer<'_> {
+    type Item = Token;
+
+    #[inline]
+    fn next(&mut self) -> Option<Token> {
+        loop {
+            let start = self.at;
+            let byte = self.byte(start)?;
+            let bits = class(byte);
+            if bits & SPACE != 0 {
+                self.at += 1;
+                continue;
+            }
+            let (kind, end) = if bits & WORD_START != 0 {
+                let prefix = matches!(byte | 0x20, b'b' | b'e' | b'n' | b'u' | b'x');
+                match prefix.then(|| self.prefixed(start, byte)).flatten() {
+                    Some(literal) => literal,
+                    None => (Kind::Word, Some(self.run(start + 1, WORD))),
+                }
+            } else if byte == b'-' && self.byte(start + 1) == Some(b'-') {
+                self.at = self.line_end(start);
+                continue;
+            } else if byte == b'/' && self.byte(start + 1) == Some(b'*') {
+                match self.comment_end(start) {
+                    Some(end) => {
+                        self.at = end;
+                        continue;
+                    }
+                    None => (Kind::Unterminated, None),
+                }
+            } else {
+                self.symbol(start, byte)
+            };
+            let (kind, end) = match end {
+                Some(end) => (kind, end),
+                None => (Kind::Unterminated, self.text.len()),
+            };
+            self.at = end;
+            return Some(Token { kind, start, end });
+        }
+    }
+}
