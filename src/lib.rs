@@ -5,6 +5,7 @@ pub mod cli;
 pub mod config;
 pub mod pool;
 pub mod relay;
+pub mod session;
 pub mod sql;
 pub mod stream;
 pub mod tls;

@@ -1,8 +1,308 @@
-//! Upstream connections.
+//! Upstream connections: a pool for each database and user.
+//!
+//! bb8 keeps their life (connect, minimum, idle time); in front of it stands a fair gate with one
+//! place for each upstream, because bb8 alone serves its waiters in no order, and keeps the reason
+//! why connecting failed to itself.
 
 pub mod cancel;
 pub mod control;
 pub mod dial;
 pub mod error;
 mod handshake;
+pub mod lease;
+pub mod manager;
+mod pace;
+pub mod pools;
+pub mod startups;
+pub mod state;
+pub mod statements;
 pub mod upstream;
+
+use std::sync::Arc;
+use std::sync::atomic::{AtomicUsize, Ordering};
+use std::task::{Context, Poll, Waker};
+use std::time::Duration;
+
+use arc_swap::ArcSwap;
+use bb8::PooledConnection;
+use tokio::sync::{OwnedSemaphorePermit, Semaphore, watch};
+use tokio::time::Instant;
+
+use self::error::ConnectError;
+use self::lease::Lease;
+use self::manager::{Failures, Manager, Source, Warm};
+use self::startups::Startups;
+use self::state::Reported;
+use self::statements::Interner;
+use self::upstream::{Credential, Login};
+use crate::catalog::Catalog;
+use crate::wire::error::PgError;
+
+/// How often bb8 looks for upstreams that have been idle too long or are fewer than the minimum.
+const REAP_EVERY: Duration = Duration::from_secs(5);
+
+/// bb8 wakes one waiter per returned connection with a single stored permit, so two that return
+/// between a waiter's look and its sleep can leave it asleep beside an idle connection; it looks
+/// again after this.
+const LOOK_AGAIN: Duration = Duration::from_millis(250);
+
+/// The limits of one pool.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Limits {
+    pub size_max: usize,
+    pub idle_min: usize,
+    pub timeout: Duration,
+    pub idle_timeout: Duration,
+    pub lifetime_max: Duration,
+    pub queue_max: usize,
+    pub statements_max: usize,
+    pub pins_max: usize,
+}
+
+/// The upstreams of one database and user.
+#[derive(Debug)]
+pub struct Pool {
+    database: Box<str>,
+    user: Box<str>,
+    limits: Limits,
+    inner: bb8::Pool<Manager>,
+    source: Arc<Source>,
+    gate: Arc<Semaphore>,
+    pins: Arc<Semaphore>,
+    waiting: AtomicUsize,
+    live: Arc<AtomicUsize>,
+    failures: watch::Sender<Option<Arc<ConnectError>>>,
+    greeting: watch::Sender<Option<Arc<Reported>>>,
+    pub statements: Interner,
+    /// What start-up parameters came to on this pool's upstreams.
+    pub startups: Startups,
+    /// What is known of the database's functions.
+    pub catalog: Arc<Catalog>,
+}
+
+/// Why there is no lease.
+#[derive(Clone, Debug)]
+pub enum LeaseError {
+    /// The upstream's own reason.
+    Connect(Arc<ConnectError>),
+    /// Nothing became free in time, or too many wait already.
+    Exhausted(PgError),
+}
+
+impl Pool {
+    /// A pool with no upstream yet; it starts to open its minimum at once.
+    pub fn new(
+        name: (&str, &str),
+        limits: Limits,
+        login: Login,
+        catalog: Arc<Catalog>,
+    ) -> Arc<Self> {
+        let (database, user) = name;
+        let live = Arc::new(AtomicUsize::new(0));
+        let failures = watch::Sender::new(None);
+        let greeting = watch::Sender::new(None);
+        let source = Arc::new(Source {
+            login: ArcSwap::from_pointee(login),
+            pace: pace::Pace::default(),
+            generation: AtomicUsize::new(0),
+            live: Arc::clone(&live),
+            lifetime_max: limits.lifetime_max,
+            statements_max: limits.statements_max,
+            failures: failures.clone(),
+            greeting: greeting.clone(),
+        });
+        let count = |n: usize| u32::try_from(n).unwrap_or(u32::MAX);
+        let size_max = count(limits.size_max.max(1));
+        let inner = bb8::Pool::builder()
+            .max_size(size_max)
+            .min_idle(count(limits.idle_min).min(size_max))
+            .idle_timeout(limits.idle_timeout.max(Duration::from_millis(1)))
+            // Each upstream has its own, jittered, end of life.
+            .max_lifetime(None)
+            .connection_timeout(limits.timeout.max(Duration::from_millis(1)))
+            .retry_connection(false)
+            .test_on_check_out(true)
+            .reaper_rate(REAP_EVERY)
+            .queue_strategy(bb8::QueueStrategy::Lifo)
+            .error_sink(Box::new(Failures(failures.clone())))
+            .build_unchecked(Manager(Arc::clone(&source)));
+        Arc::new(Self {
+            database: database.into(),
+            user: user.into(),
+            gate: Arc::new(Semaphore::new(limits.size_max.max(1))),
+            pins: Arc::new(Semaphore::new(limits.pins_max)),
+            waiting: AtomicUsize::new(0),
+            limits,
+            inner,
+            source,
+            live,
+            failures,
+            greeting,
+            statements: Interner::default(),
+            startups: Startups::default(),
+            catalog,
+        })
+    }
+
+    /// The database's name at the upstream.
+    pub fn database(&self) -> &str {
+        &self.database
+    }
+
+    /// What the latest upstream reported when it started; `None` before there was one.
+    pub fn greeting(&self) -> Option<Arc<Reported>> {
+        self.greeting.borrow().clone()
+    }
+
+    /// Whether it logs in otherwise than with this.
+    pub fn knows_other(&self, credential: &Credential) -> bool {
+        match (&self.source.login.load().credential, credential) {
+            (Credential::Password(ours), Credential::Password(theirs)) => ours != theirs,
+            (Credential::None, Credential::None) => false,
+            _ => true,
+        }
+    }
+
+    /// Logs new upstreams in with this from now on.
+    pub fn replace_login(&self, login: Login) {
+        self.source.login.store(Arc::new(login));
+    }
+
+    /// Upstreams made so far are closed when they come back (PgBouncer's RECONNECT).
+    pub fn reconnect(&self) {
+        self.source.generation.fetch_add(1, Ordering::Release);
+    }
+
+    /// An upstream, first come first served.
+    ///
+    /// # Errors
+    /// See [`LeaseError`]. Cancel safe: a caller that gives up leaves the queue.
+    pub async fn lease(self: &Arc<Self>) -> Result<Lease, LeaseError> {
+        if let Ok(permit) = Arc::clone(&self.gate).try_acquire_owned() {
+            return self.connect(permit).await;
+        }
+        let place = Place::new(&self.waiting);
+        if place.number > self.limits.queue_max {
+            return Err(self.queue_full());
+        }
+        let mut failures = self.failures.subscribe();
+        let wait = async {
+            let acquire = Arc::clone(&self.gate).acquire_owned();
+            tokio::pin!(acquire);
+            loop {
+                tokio::select! {
+                    biased;
+                    // The gate is never closed.
+                    permit = &mut acquire => return permit.map_err(|_closed| self.timed_out()),
+                    Ok(()) = failures.changed() => {
+                        // As long as other upstreams live, one of them will be free in the end.
+                        let failure = failures.borrow_and_update().clone();
+                        if let Some(error) = failure
+                            && self.live.load(Ordering::Relaxed) == 0
+                        {
+                            return Err(LeaseError::Connect(error));
+                        }
+                    }
+                }
+            }
+        };
+        let permit = match tokio::time::timeout(self.limits.timeout, wait).await {
+            Ok(permit) => permit?,
+            Err(_elapsed) => return Err(self.timed_out()),
+        };
+        drop(place);
+        self.connect(permit).await
+    }
+
+    /// Behind the gate: bb8 has an idle upstream, or room for a new one.
+    async fn connect(self: &Arc<Self>, permit: OwnedSemaphorePermit) -> Result<Lease, LeaseError> {
+        let slot = match self.idle() {
+            Some(slot) => slot,
+            None => self.new_slot().await?,
+        };
+        Lease::new(slot, permit, Arc::clone(self)).ok_or_else(|| self.timed_out())
+    }
+
+    /// An idle upstream, if there is one: one look, without what waiting costs.
+    fn idle(&self) -> Option<PooledConnection<'static, Manager>> {
+        let get = std::pin::pin!(self.inner.get_owned());
+        match get.poll(&mut Context::from_waker(Waker::noop())) {
+            Poll::Ready(slot) => slot.ok(),
+            Poll::Pending => None,
+        }
+    }
+
+    async fn new_slot(&self) -> Result<PooledConnection<'static, Manager>, LeaseError> {
+        let mut failures = self.failures.subscribe();
+        let started = Instant::now();
+        while started.elapsed() < self.limits.timeout {
+            tokio::select! {
+                biased;
+                slot = self.inner.get_owned() => if let Ok(slot) = slot {
+                    return Ok(slot);
+                },
+                Ok(()) = failures.changed() => {
+                    let failure = failures.borrow_and_update().clone();
+                    if let Some(error) = failure {
+                        return Err(LeaseError::Connect(error));
+                    }
+                }
+                () = tokio::time::sleep(LOOK_AGAIN) => {}
+            }
+        }
+        Err(self.timed_out())
+    }
+
+    /// An upstream that was pinned comes back, if there is room for it.
+    fn adopt(&self, warm: Option<Box<Warm>>) {
+        if self.inner.add(warm).is_err() {
+            tracing::debug!("no room for an upstream that was pinned");
+        }
+    }
+
+    fn timed_out(&self) -> LeaseError {
+        let size = self.limits.size_max;
+        LeaseError::Exhausted(
+            PgError::fatal(
+                "53300",
+                format!(
+                    "no upstream connection became free within {:?}: pool \"{}\" of user \"{}\" has {size}, all in use",
+                    self.limits.timeout, self.database, self.user
+                ),
+            )
+            .hint("Raise pool.size_max or pool.timeout, or keep transactions shorter."),
+        )
+    }
+
+    fn queue_full(&self) -> LeaseError {
+        LeaseError::Exhausted(
+            PgError::fatal(
+                "53300",
+                format!(
+                    "{} clients already wait for the {} upstream connections of pool \"{}\" of user \"{}\"",
+                    self.limits.queue_max, self.limits.size_max, self.database, self.user
+                ),
+            )
+            .hint("Raise pool.queue_max or pool.size_max."),
+        )
+    }
+}
+
+/// A place in the queue, counted while it is held.
+struct Place<'a> {
+    waiting: &'a AtomicUsize,
+    number: usize,
+}
+
+impl<'a> Place<'a> {
+    fn new(waiting: &'a AtomicUsize) -> Self {
+        let number = waiting.fetch_add(1, Ordering::Relaxed) + 1;
+        Self { waiting, number }
+    }
+}
+
+impl Drop for Place<'_> {
+    fn drop(&mut self) {
+        self.waiting.fetch_sub(1, Ordering::Relaxed);
+    }
+}

@@ -1,0 +1,82 @@
+//! An upstream in use.
+
+use std::ops::{Deref, DerefMut};
+use std::sync::Arc;
+
+use bb8::PooledConnection;
+use tokio::sync::OwnedSemaphorePermit;
+
+use super::Pool;
+use super::manager::{Manager, Warm};
+
+/// The right to one upstream. It ends by [`Lease::give_back`] when the upstream is proven clean,
+/// else by [`Lease::discard`]; merely dropping it discards too.
+#[derive(Debug)]
+pub struct Lease {
+    warm: Option<Box<Warm>>,
+    // Declared, so dropped, in this order: the slot is free before the next in line may take it.
+    slot: Option<PooledConnection<'static, Manager>>,
+    permit: OwnedSemaphorePermit,
+    pool: Arc<Pool>,
+}
+
+impl Lease {
+    /// Takes the upstream out of bb8's slot; `None` when the slot is empty.
+    pub(super) fn new(
+        mut slot: PooledConnection<'static, Manager>,
+        permit: OwnedSemaphorePermit,
+        pool: Arc<Pool>,
+    ) -> Option<Self> {
+        let warm = slot.take()?;
+        Some(Self {
+            warm: Some(warm),
+            slot: Some(slot),
+            permit,
+            pool,
+        })
+    }
+
+    /// Back to the pool. The caller vouches that it is idle, owes nothing, and is proven clean.
+    pub fn give_back(mut self) {
+        let warm = self.warm.take();
+        match self.slot.as_mut() {
+            Some(slot) => **slot = warm,
+            None => self.pool.adopt(warm),
+        }
+    }
+
+    /// Closes the upstream, because of `why`.
+    pub fn discard(self, why: &'static str) {
+        tracing::debug!(why, "upstream discarded");
+    }
+
+    /// Moves the upstream out of the pool's count, so that a pinned one does not keep others from
+    /// working; false when there are too many such already, and it keeps its place in the pool.
+    pub fn detach(&mut self) -> bool {
+        if self.slot.is_none() {
+            return true;
+        }
+        let Ok(permit) = Arc::clone(&self.pool.pins).try_acquire_owned() else {
+            return false;
+        };
+        self.slot = None;
+        self.permit = permit;
+        true
+    }
+}
+
+impl Deref for Lease {
+    type Target = Warm;
+
+    fn deref(&self) -> &Warm {
+        #[expect(clippy::expect_used, reason = "only give_back and drop take it, and both end self")]
+        self.warm.as_deref().expect("a lease has its upstream")
+    }
+}
+
+impl DerefMut for Lease {
+    fn deref_mut(&mut self) -> &mut Warm {
+        #[expect(clippy::expect_used, reason = "only give_back and drop take it, and both end self")]
+        self.warm.as_deref_mut().expect("a lease has its upstream")
+    }
+}

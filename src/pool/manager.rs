@@ -1,0 +1,198 @@
+//! What bb8 needs to know of upstreams: how one is made, and when it is no longer good.
+
+use std::fmt;
+use std::pin::Pin;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicUsize, Ordering};
+use std::task::{Context, Poll, Waker};
+use std::time::Duration;
+
+use arc_swap::ArcSwap;
+use tokio::io::{AsyncRead, ReadBuf};
+use tokio::sync::watch;
+use tokio::time::Instant;
+
+use super::error::ConnectError;
+use super::pace::Pace;
+use super::state::{Reported, Settings};
+use super::statements::Prepared;
+use super::upstream::{self, CancelTarget, Login};
+use crate::stream::Stream;
+
+/// A logged-in upstream with what is known of its session.
+#[derive(Debug)]
+pub struct Warm {
+    pub stream: Stream,
+    pub cancel: Arc<CancelTarget>,
+    /// What its session runs under.
+    pub settings: Arc<Settings>,
+    pub reported: Arc<Reported>,
+    pub prepared: Prepared,
+    /// Whose unnamed statement it has: 0 nobody's, else a number of the session's.
+    pub unnamed: u64,
+    expires_at: Instant,
+    /// The pool's generation when it was made; another one means it has to go.
+    generation: usize,
+    live: Arc<AtomicUsize>,
+}
+
+impl Warm {
+    /// Whether it is past its lifetime.
+    fn expired(&self) -> bool {
+        Instant::now() >= self.expires_at
+    }
+
+    /// Whether something arrived that nobody asked for. An idle upstream says nothing but good-bye
+    /// (H105), so any byte, and the end of the stream, means that it is of no use.
+    fn spoke(&mut self) -> bool {
+        let mut byte = [0; 1];
+        let mut room = ReadBuf::new(&mut byte);
+        let mut cx = Context::from_waker(Waker::noop());
+        Pin::new(&mut self.stream)
+            .poll_read(&mut cx, &mut room)
+            .is_ready()
+    }
+}
+
+impl Drop for Warm {
+    fn drop(&mut self) {
+        self.live.fetch_sub(1, Ordering::Relaxed);
+        // Terminate, so that the server does not log a lost connection; it may not be taken.
+        let mut cx = Context::from_waker(Waker::noop());
+        let write = tokio::io::AsyncWrite::poll_write(
+            Pin::new(&mut self.stream),
+            &mut cx,
+            b"X\0\0\0\x04",
+        );
+        if let Poll::Ready(Ok(_)) = write {
+            tracing::trace!("upstream closed");
+        }
+    }
+}
+
+/// Why the manager refused an upstream.
+#[derive(Clone, Debug)]
+pub enum Refusal {
+    /// It could not be made.
+    Connect(Arc<ConnectError>),
+    /// It was made once, and is no longer good.
+    Idle,
+}
+
+impl fmt::Display for Refusal {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Connect(error) => error.fmt(f),
+            Self::Idle => f.write_str("idle upstream closed or expired"),
+        }
+    }
+}
+
+/// Where a pool's upstreams come from.
+#[derive(Debug)]
+pub(super) struct Source {
+    pub(super) login: ArcSwap<Login>,
+    pub(super) pace: Pace<ConnectError>,
+    pub(super) generation: AtomicUsize,
+    pub(super) live: Arc<AtomicUsize>,
+    pub(super) lifetime_max: Duration,
+    pub(super) statements_max: usize,
+    /// The last failure to connect, for all who wait.
+    pub(super) failures: watch::Sender<Option<Arc<ConnectError>>>,
+    /// What the latest upstream reported at its start-up: the greeting of the next client.
+    pub(super) greeting: watch::Sender<Option<Arc<Reported>>>,
+}
+
+impl Source {
+    async fn make(&self) -> Result<Warm, Arc<ConnectError>> {
+        let generation = self.generation.load(Ordering::Acquire);
+        let _turn = self.pace.turn().await?;
+        let login = self.login.load_full();
+        let upstream = match upstream::connect(&login).await {
+            Ok(upstream) => upstream,
+            Err(error) => {
+                let error = Arc::new(error);
+                self.pace.failed(Arc::clone(&error));
+                return Err(error);
+            }
+        };
+        self.pace.succeeded();
+        self.live.fetch_add(1, Ordering::Relaxed);
+        let reported = self.shared(Reported::new(upstream.parameters));
+        self.greeting.send_replace(Some(Arc::clone(&reported)));
+        let lifetime = self.lifetime_max.mul_f64(0.9 + fastrand::f64() / 10.0);
+        Ok(Warm {
+            stream: upstream.stream,
+            cancel: Arc::new(upstream.cancel),
+            settings: Settings::defaults(),
+            reported,
+            prepared: Prepared::new(self.statements_max),
+            unnamed: 0,
+            expires_at: Instant::now() + lifetime,
+            generation,
+            live: Arc::clone(&self.live),
+        })
+    }
+
+    /// Upstreams that report the same share one list, so that comparing them is comparing pointers.
+    fn shared(&self, reported: Reported) -> Arc<Reported> {
+        match &*self.greeting.borrow() {
+            Some(known) if **known == reported => Arc::clone(known),
+            _ => Arc::new(reported),
+        }
+    }
+
+    fn is_current(&self, warm: &Warm) -> bool {
+        warm.generation == self.generation.load(Ordering::Acquire) && !warm.expired()
+    }
+}
+
+/// bb8's view of a [`Source`]. A slot without an upstream counts as broken: that is how a lease
+/// takes its upstream out of the pool.
+#[derive(Debug)]
+pub struct Manager(pub(super) Arc<Source>);
+
+impl bb8::ManageConnection for Manager {
+    type Connection = Option<Box<Warm>>;
+    type Error = Refusal;
+
+    async fn connect(&self) -> Result<Self::Connection, Self::Error> {
+        match self.0.make().await {
+            Ok(warm) => Ok(Some(Box::new(warm))),
+            Err(error) => Err(Refusal::Connect(error)),
+        }
+    }
+
+    async fn is_valid(&self, conn: &mut Self::Connection) -> Result<(), Self::Error> {
+        let good = |warm: &mut Box<Warm>| self.0.is_current(warm) && !warm.spoke();
+        if conn.as_mut().is_some_and(good) {
+            Ok(())
+        } else {
+            Err(Refusal::Idle)
+        }
+    }
+
+    fn has_broken(&self, conn: &mut Self::Connection) -> bool {
+        !conn.as_ref().is_some_and(|warm| self.0.is_current(warm))
+    }
+}
+
+/// Tells all who wait why connecting failed; bb8 itself would let them wait for its time-out.
+#[derive(Debug)]
+pub(super) struct Failures(pub(super) watch::Sender<Option<Arc<ConnectError>>>);
+
+impl bb8::ErrorSink<Refusal> for Failures {
+    fn sink(&self, error: Refusal) {
+        match error {
+            Refusal::Connect(error) => {
+                tracing::warn!(%error, "connecting to the upstream failed");
+                self.0.send_replace(Some(error));
+            }
+            Refusal::Idle => tracing::debug!("idle upstream closed or expired"),
+        }
+    }
+
+    fn boxed_clone(&self) -> Box<dyn bb8::ErrorSink<Refusal>> {
+        Box::new(Self(self.0.clone()))
+    }
+}

@@ -1,0 +1,239 @@
+//! All pools of the process, made when their first client comes.
+
+use std::collections::{BTreeMap, HashMap};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+
+use super::control::control;
+use super::upstream::{Credential, Login};
+use super::{Limits, Pool};
+use crate::catalog::Catalog;
+use crate::config::{self, Database, PinPolicy, PoolMode, Target, UpstreamTls, User};
+use crate::tls::client::Connector;
+use crate::wire::error::PgError;
+
+/// Pools at a time. Each has a timer and, while it is used, upstreams; a user name for each of a
+/// million customers would be better served by one forced upstream user.
+const POOLS_MAX: usize = 1_000;
+
+/// What pools are made of: the configuration's part that concerns them.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Plan {
+    pub upstream: Target,
+    pub pool: config::Pool,
+    pub databases: BTreeMap<String, Database>,
+    pub users: BTreeMap<String, User>,
+}
+
+/// See the module's text.
+#[derive(Debug)]
+pub struct Pools {
+    state: Mutex<State>,
+}
+
+#[derive(Debug)]
+struct State {
+    plan: Arc<Plan>,
+    pools: HashMap<(Box<str>, Box<str>), Arc<Pool>>,
+    catalogs: HashMap<Box<str>, Arc<Catalog>>,
+    /// One for each way to use TLS, so that pools of one target resume each other's sessions.
+    connectors: Vec<(UpstreamTls, Arc<Connector>)>,
+}
+
+/// A pool and the rules its sessions live by.
+#[derive(Clone, Debug)]
+pub struct Found {
+    pub pool: Arc<Pool>,
+    pub mode: PoolMode,
+    pub pin: PinPolicy,
+}
+
+impl Pools {
+    pub fn new(plan: Plan) -> Self {
+        Self {
+            state: Mutex::new(State {
+                plan: Arc::new(plan),
+                pools: HashMap::new(),
+                catalogs: HashMap::new(),
+                connectors: Vec::new(),
+            }),
+        }
+    }
+
+    /// New sessions get pools after this plan. Those that run keep what they have.
+    pub fn replan(&self, plan: Plan) {
+        let mut state = self.state();
+        if *state.plan != plan {
+            state.plan = Arc::new(plan);
+            state.pools.clear();
+            state.catalogs.clear();
+            state.connectors.clear();
+        }
+    }
+
+    /// The pool for clients that call themselves `user` and want `database`.
+    ///
+    /// # Errors
+    /// What the client is told: too many pools, or an upstream that cannot even be tried.
+    pub fn find(
+        &self,
+        database: &str,
+        user: &str,
+        credential: &Credential,
+    ) -> Result<Found, PgError> {
+        let mut state = self.state();
+        let plan = Arc::clone(&state.plan);
+        let entry = plan.databases.get(database);
+        let upstream_user = entry.and_then(|e| e.user.as_deref()).unwrap_or(user);
+        let mode = entry.and_then(|e| e.pool_mode).unwrap_or(plan.pool.mode);
+        let found = |pool: &Arc<Pool>| Found {
+            pool: Arc::clone(pool),
+            mode,
+            pin: plan.pool.pin,
+        };
+        let key = (Box::from(database), Box::from(upstream_user));
+        let credential = plan.credential(entry, upstream_user, credential);
+        if let Some(pool) = state.pools.get(&key).map(Arc::clone) {
+            if pool.knows_other(&credential) {
+                pool.replace_login(state.login(database, upstream_user, credential)?);
+            }
+            return Ok(found(&pool));
+        }
+        state.make_room()?;
+        let login = state.login(database, upstream_user, credential.clone())?;
+        let catalog = state.catalog(database, upstream_user, credential)?;
+        let limits = plan.limits(entry, user);
+        let pool = Pool::new((database, upstream_user), limits, login, catalog);
+        state.pools.insert(key, Arc::clone(&pool));
+        Ok(found(&pool))
+    }
+
+    /// Each pool, for the end of the process.
+    pub fn all(&self) -> Vec<Arc<Pool>> {
+        self.state().pools.values().cloned().collect()
+    }
+
+    fn state(&self) -> MutexGuard<'_, State> {
+        self.state.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+impl State {
+    /// Drops pools that nobody uses when there are too many.
+    fn make_room(&mut self) -> Result<(), PgError> {
+        if self.pools.len() < POOLS_MAX {
+            return Ok(());
+        }
+        self.pools.retain(|_, pool| Arc::strong_count(pool) > 1);
+        if self.pools.len() < POOLS_MAX {
+            return Ok(());
+        }
+        Err(PgError::fatal(
+            "53300",
+            format!("{POOLS_MAX} pools (one for each database and user) are in use"),
+        )
+        .hint("Let several users share one upstream user: [databases.NAME] user = \"...\"."))
+    }
+
+    fn login(
+        &mut self,
+        database: &str,
+        user: &str,
+        credential: Credential,
+    ) -> Result<Login, PgError> {
+        let plan = Arc::clone(&self.plan);
+        let entry = plan.databases.get(database);
+        let target = plan.target(entry);
+        let dbname = entry
+            .and_then(|e| e.dbname.as_deref().or(e.target.as_ref()?.database.as_deref()))
+            .unwrap_or(database);
+        let connector = self.connector(&target.tls)?;
+        let (user, dbname) = (user.to_owned(), dbname.to_owned());
+        Ok(Login::new(target, connector, user, dbname, credential))
+    }
+
+    fn connector(&mut self, tls: &UpstreamTls) -> Result<Arc<Connector>, PgError> {
+        if let Some((_, connector)) = self.connectors.iter().find(|(known, _)| known == tls) {
+            return Ok(Arc::clone(connector));
+        }
+        let connector = Connector::new(tls).map_err(|error| {
+            PgError::fatal("08001", format!("the upstream cannot be used: {error}"))
+                .hint("Mend the upstream's TLS settings; pgweir check names the files.")
+        })?;
+        let connector = Arc::new(connector);
+        self.connectors.push((tls.clone(), Arc::clone(&connector)));
+        Ok(connector)
+    }
+
+    /// The catalog of a database, kept over a connection with the login of its first pool.
+    fn catalog(
+        &mut self,
+        database: &str,
+        user: &str,
+        credential: Credential,
+    ) -> Result<Arc<Catalog>, PgError> {
+        if let Some(catalog) = self.catalogs.get(database) {
+            return Ok(Arc::clone(catalog));
+        }
+        let login = Arc::new(self.login(database, user, credential)?);
+        let dial = move || {
+            let login = Arc::clone(&login);
+            async move { control(&login).await.map(|(client, _task)| client) }
+        };
+        let catalog = Arc::new(Catalog::default());
+        let keeper = Arc::clone(&catalog).keep(dial, self.plan.pool.catalog_poll);
+        tokio::spawn(keeper);
+        self.catalogs.insert(database.into(), Arc::clone(&catalog));
+        Ok(catalog)
+    }
+}
+
+impl Plan {
+    fn target<'a>(&'a self, entry: Option<&'a Database>) -> &'a Target {
+        entry
+            .and_then(|e| e.target.as_ref())
+            .unwrap_or(&self.upstream)
+    }
+
+    /// What logs `user` in upstream: the configuration's password for it, else the client's own.
+    fn credential(
+        &self,
+        entry: Option<&Database>,
+        user: &str,
+        own: &Credential,
+    ) -> Credential {
+        let target = self.target(entry);
+        let forced = entry.filter(|e| e.user.is_some());
+        let password = match forced {
+            Some(entry) => entry.password.clone(),
+            None if user == target.user => target.password.clone(),
+            None => self.users.get(user).and_then(|u| u.password.clone()),
+        };
+        match (forced, password) {
+            (_, Some(password)) => Credential::Password(password),
+            (Some(_), None) => Credential::None,
+            (None, None) => own.clone(),
+        }
+    }
+
+    fn limits(&self, entry: Option<&Database>, user: &str) -> Limits {
+        let user = self.users.get(user);
+        let pool = &self.pool;
+        let size_max = user
+            .and_then(|u| u.pool_size_max)
+            .or(entry.and_then(|e| e.pool_size_max))
+            .unwrap_or(pool.size_max);
+        Limits {
+            size_max,
+            idle_min: entry
+                .and_then(|e| e.pool_idle_min)
+                .unwrap_or(pool.idle_min)
+                .min(size_max),
+            timeout: pool.timeout,
+            idle_timeout: pool.idle_timeout,
+            lifetime_max: pool.lifetime_max,
+            queue_max: pool.queue_max,
+            statements_max: pool.statements_max,
+            pins_max: pool.pins_max,
+        }
+    }
+}

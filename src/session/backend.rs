@@ -1,0 +1,350 @@
+//! Upstream to client: what each backend frame becomes on its way.
+
+use std::sync::Arc;
+use std::task::Context;
+
+use super::client::FRAME_BUFFERED_MAX;
+use super::effects;
+use super::end::End;
+use super::held::Note;
+use super::link::{Link, upstream_frame, upstream_unexpected};
+use super::outbox::BACKLOG_BYTES_MAX;
+use crate::config::PoolMode;
+use crate::pool::state::Reported;
+use crate::wire::error;
+use crate::wire::frame::{self, FrameError, HEADER_BYTES, Header};
+use crate::wire::replies::{Event, Kind, Show, Status};
+
+/// What becomes of the bytes at the front of the upstream's inbox.
+enum Next {
+    /// This many go on as they are, behind what was written to the scratch buffer.
+    Raw(usize),
+    /// This many go on, the first of them changed to this tag.
+    Retagged(usize, u8),
+    /// This many are dropped, or replaced by what was written to the scratch buffer.
+    Dropped(usize),
+    /// More has to be read.
+    Wait,
+}
+
+impl Link<'_> {
+    /// Moves frames from the upstream's inbox to the client.
+    pub(super) fn pump_backend(&mut self, cx: &mut Context<'_>) -> Result<(), End> {
+        if self.held.inbox.is_empty() {
+            return Ok(());
+        }
+        let mut inbox = std::mem::take(&mut self.held.inbox);
+        let mut need = 0;
+        let result = self.pump_answers(inbox.bytes_mut(), &mut need, cx);
+        self.held.inbox = inbox;
+        self.held.inbox.advance(result?);
+        if need > 0 {
+            self.held.inbox.reserve(need);
+        }
+        self.held.inbox.release();
+        Ok(())
+    }
+
+    /// How many of `bytes` were used up.
+    fn pump_answers(
+        &mut self,
+        bytes: &mut [u8],
+        need: &mut usize,
+        cx: &mut Context<'_>,
+    ) -> Result<usize, End> {
+        let mut used = 0;
+        // `bytes[run..used]` goes on as it is.
+        let mut run = 0;
+        let mut scratch = Vec::new();
+        while self.client.out.has_room() && used - run < BACKLOG_BYTES_MAX {
+            let rest = bytes.get(used..).unwrap_or_default();
+            let next = self.answer(rest, need, &mut scratch)?;
+            let keeps = matches!(next, Next::Raw(_)) && scratch.is_empty();
+            if !keeps && !matches!(next, Next::Wait | Next::Retagged(..)) {
+                let before = bytes.get(run..used).unwrap_or_default();
+                self.client.out.buffer().extend_from_slice(before);
+                self.client.out.buffer().append(&mut scratch);
+                run = used;
+            }
+            match next {
+                Next::Raw(count) => used += count,
+                Next::Retagged(count, tag) => {
+                    if let Some(first) = bytes.get_mut(used) {
+                        *first = tag;
+                    }
+                    used += count;
+                }
+                Next::Dropped(count) => {
+                    used += count;
+                    run = used;
+                }
+                Next::Wait => break,
+            }
+        }
+        let raw = bytes.get(run..used).unwrap_or_default();
+        if !raw.is_empty() {
+            self.client
+                .out
+                .send(&mut self.client.stream, cx, raw)
+                .map_err(End::Client)?;
+        }
+        Ok(used)
+    }
+
+    fn answer(
+        &mut self,
+        bytes: &[u8],
+        need: &mut usize,
+        scratch: &mut Vec<u8>,
+    ) -> Result<Next, End> {
+        *need = 0;
+        if self.held.rest > 0 {
+            let count = self.held.rest.min(bytes.len());
+            self.held.rest -= count;
+            return Ok(match (count, self.held.rest_hidden) {
+                (0, _) => Next::Wait,
+                (_, true) => Next::Dropped(count),
+                (_, false) => Next::Raw(count),
+            });
+        }
+        let Some(header) = frame::header(bytes).map_err(upstream_frame)? else {
+            return Ok(Next::Wait);
+        };
+        let here = header.bytes.min(bytes.len());
+        let read = matches!(header.tag, b'Z' | b'S' | b'C' | b'E');
+        if here < header.bytes && read && header.bytes <= FRAME_BUFFERED_MAX {
+            *need = header.bytes;
+            return Ok(Next::Wait);
+        }
+        let body = bytes.get(HEADER_BYTES..here).unwrap_or_default();
+        let next = self.message(header, body, scratch)?;
+        if here < header.bytes {
+            self.held.rest = header.bytes - here;
+            self.held.rest_hidden = matches!(next, Next::Dropped(_));
+        }
+        Ok(next)
+    }
+
+    fn message(
+        &mut self,
+        header: Header,
+        body: &[u8],
+        scratch: &mut Vec<u8>,
+    ) -> Result<Next, End> {
+        let here = HEADER_BYTES + body.len();
+        let show = match header.tag {
+            // Notifications belong to the session that listens, whatever is being answered.
+            b'A' => Show::Forward,
+            _ => self.held.replies.show(),
+        };
+        let replaced = match header.tag {
+            // The rows of a result: nothing to look at.
+            b'D' | b'd' => false,
+            b'E' => self.error(body, scratch),
+            b'S' => {
+                self.parameter(body, show).map_err(upstream_frame)?;
+                false
+            }
+            _ => false,
+        };
+        let event = self
+            .held
+            .replies
+            .answer(header.tag, body)
+            .map_err(upstream_unexpected)?;
+        let replaced = self.happened(event, body, scratch)? || replaced;
+        Ok(match show {
+            _ if replaced => Next::Dropped(here),
+            Show::Hide => Next::Dropped(here),
+            Show::Forward => Next::Raw(here),
+            Show::As(tag) if matches!(header.tag, b'1' | b'3') => Next::Retagged(here, tag),
+            Show::As(_) => Next::Raw(here),
+        })
+    }
+
+    /// Acts on an answer; true when the scratch buffer has what the client sees in its place.
+    fn happened(
+        &mut self,
+        event: Event<Note>,
+        body: &[u8],
+        scratch: &mut Vec<u8>,
+    ) -> Result<bool, End> {
+        match event {
+            Event::Nothing => Ok(false),
+            Event::Statement => Ok(self.statement(body, scratch)),
+            Event::Answered(entry) => {
+                if let Note::Running { work, .. } = entry.note
+                    && let Some(statement) = work.first()
+                {
+                    effects::completed(self.held, self.state, statement, body);
+                }
+                Ok(false)
+            }
+            Event::Failed(entries) => {
+                for entry in entries {
+                    self.undo(entry.note);
+                }
+                Ok(false)
+            }
+            Event::Ready(status, entry) => {
+                let note = entry.map_or(Note::None, |entry| entry.note);
+                self.ready(status, &note, scratch)
+            }
+        }
+    }
+
+    /// One statement of a simple query completed.
+    fn statement(&mut self, tag: &[u8], scratch: &mut Vec<u8>) -> bool {
+        let Some(entry) = self.held.replies.front_mut() else {
+            return false;
+        };
+        let Note::Running {
+            work,
+            done,
+            tag: shown,
+        } = &mut entry.note
+        else {
+            return false;
+        };
+        let (work, index, shown) = (Arc::clone(work), *done, *shown);
+        *done += 1;
+        let Some(statement) = work.get(index) else {
+            return false;
+        };
+        let Some(shown) = shown else {
+            effects::completed(self.held, self.state, statement, tag);
+            return false;
+        };
+        effects::pretended(self.held, self.state, statement);
+        frame::push(scratch, b'C', &[shown.as_bytes(), b"\0"]);
+        if shown == "DISCARD ALL" {
+            let startup = Arc::clone(&self.state.startup_reported);
+            self.report(&startup, scratch);
+        }
+        true
+    }
+
+    fn ready(
+        &mut self,
+        status: Status,
+        note: &Note,
+        scratch: &mut Vec<u8>,
+    ) -> Result<bool, End> {
+        if matches!(note, Note::Settings) {
+            self.held.settling = false;
+            let reported = Arc::clone(&self.held.lease.reported);
+            self.report(&reported, scratch);
+            return Ok(true);
+        }
+        let failed = std::mem::take(&mut self.held.failed);
+        self.held.used.clear();
+        if status == Status::Idle {
+            if failed {
+                self.state.settings.rollback();
+                self.held.settings.rollback();
+            } else {
+                self.state.settings.commit();
+                self.held.settings.commit();
+            }
+            self.state.portals.clear();
+        }
+        if self.held.refused.is_some() {
+            // To the client nothing began: our own settings did.
+            frame::push(scratch, b'Z', &[b"I"]);
+            return Ok(true);
+        }
+        if self.rules.mode == PoolMode::Statement && status != Status::Idle {
+            return Err(End::TransactionBlock);
+        }
+        Ok(false)
+    }
+
+    /// An error; true when the scratch buffer has another one that the client sees instead.
+    fn error(&mut self, body: &[u8], scratch: &mut Vec<u8>) -> bool {
+        if error::field(body, b'V').is_some_and(|severity| severity != b"ERROR") {
+            self.held.told_fatal = true;
+        }
+        let mut running = None;
+        if let Some(entry) = self.held.replies.front_mut() {
+            match &entry.note {
+                Note::Settings => {
+                    self.held.refused = Some(body.to_vec());
+                    return true;
+                }
+                Note::Refused(error) => {
+                    error.encode(scratch);
+                    self.held.failed = true;
+                    return true;
+                }
+                Note::Duplicate { ours, theirs } => {
+                    rename(body, ours, theirs, scratch);
+                    self.held.failed = true;
+                    return true;
+                }
+                // Those of the extended protocol are told one by one that they failed.
+                Note::Running { work, done, .. } if entry.kind == Kind::Query => {
+                    running = Some((Arc::clone(work), *done));
+                }
+                _ => {}
+            }
+        }
+        self.held.failed = true;
+        if let Some((work, done)) = running {
+            for statement in work.iter().skip(done) {
+                effects::failed(self.held, statement);
+            }
+        }
+        if error::field(body, b'C') == Some(b"0A000") {
+            self.result_type_changed();
+        }
+        if let Some(refused) = &self.held.refused {
+            frame::push(scratch, b'E', &[refused]);
+            return true;
+        }
+        false
+    }
+
+    /// ParameterStatus.
+    fn parameter(&mut self, body: &[u8], show: Show) -> Result<(), FrameError> {
+        let (name, rest) = frame::split_cstr(body).ok_or(FrameError::Format)?;
+        let (value, _) = frame::split_cstr(rest).ok_or(FrameError::Format)?;
+        Arc::make_mut(&mut self.held.lease.reported).set(name, value);
+        if show != Show::Hide {
+            Arc::make_mut(&mut self.state.reported).set(name, value);
+        }
+        Ok(())
+    }
+
+    /// Tells the client the values that differ from what it knows.
+    pub(super) fn report(&mut self, reported: &Arc<Reported>, out: &mut Vec<u8>) {
+        if Arc::ptr_eq(reported, &self.state.reported) {
+            return;
+        }
+        for (name, value) in reported.iter() {
+            if self.state.reported.find(name) != Some(value) {
+                frame::push(out, b'S', &[name, b"\0", value, b"\0"]);
+            }
+        }
+        self.state.reported = Arc::clone(reported);
+    }
+}
+
+/// The error of a name that is taken, with the client's name in place of ours.
+fn rename(body: &[u8], ours: &[u8], theirs: &[u8], out: &mut Vec<u8>) {
+    let ours = ours.strip_suffix(b"\0").unwrap_or(ours);
+    let mut renamed = Vec::with_capacity(body.len());
+    for (kind, text) in error::fields(body) {
+        renamed.push(kind);
+        let at = text.windows(ours.len().max(1)).position(|w| w == ours);
+        match at.filter(|_| kind == b'M') {
+            Some(at) => {
+                renamed.extend_from_slice(text.get(..at).unwrap_or_default());
+                renamed.extend_from_slice(theirs);
+                renamed.extend_from_slice(text.get(at + ours.len()..).unwrap_or_default());
+            }
+            None => renamed.extend_from_slice(text),
+        }
+        renamed.push(0);
+    }
+    frame::push(out, b'E', &[&renamed, b"\0"]);
+}

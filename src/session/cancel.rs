@@ -1,0 +1,244 @@
+//! Cancel keys: ours to the upstream's, valid only while the upstream is held (H102, H103).
+
+use std::collections::HashMap;
+use std::sync::atomic::{AtomicU8, Ordering};
+use std::sync::{Arc, Mutex, MutexGuard, OnceLock, PoisonError};
+use std::task::Waker;
+use std::time::Duration;
+
+use ring::rand::{SecureRandom, SystemRandom};
+use tokio::sync::Notify;
+
+use crate::pool::cancel::CancelTarget;
+
+/// How long a cancel connection to the upstream may take. Its upstream waits for it, so not long.
+const CANCEL_TIMEOUT: Duration = Duration::from_secs(5);
+
+/// Bytes of our secret keys for protocol 3.2; 3.0 has room for four.
+const LONG_KEY_BYTES: usize = 32;
+
+/// What others may ask of a running session. Its task looks at the flags whenever it is polled.
+#[derive(Debug, Default)]
+pub struct Handle {
+    flags: AtomicU8,
+    waker: OnceLock<Waker>,
+    target: Mutex<Target>,
+    /// Told when a cancel under way has ended.
+    ended: Notify,
+}
+
+/// Leave when idle: the process is stopping.
+pub(crate) const DRAIN: u8 = 1;
+/// Leave now.
+pub(crate) const KILL: u8 = 2;
+/// A cancel came while the session waited for an upstream.
+pub(crate) const CANCELLED: u8 = 4;
+
+#[derive(Debug, Default)]
+struct Target {
+    upstream: Option<Arc<CancelTarget>>,
+    /// Whether the session waits for an upstream.
+    waiting: bool,
+    /// Cancel connections that may still reach the upstream.
+    under_way: usize,
+}
+
+impl Handle {
+    /// Called once by the session's task: a task's waker stays the same for its life.
+    pub(super) fn register(&self, waker: &Waker) {
+        self.waker.get_or_init(|| waker.clone());
+    }
+
+    /// Whether all of `flags` are up.
+    pub(super) fn has(&self, flags: u8) -> bool {
+        self.flags.load(Ordering::Relaxed) & flags == flags
+    }
+
+    /// Raises `flag` and wakes the session.
+    pub(crate) fn raise(&self, flag: u8) {
+        self.flags.fetch_or(flag, Ordering::Release);
+        if let Some(waker) = self.waker.get() {
+            waker.wake_by_ref();
+        }
+    }
+
+    /// Takes `flag` down; whether it was up.
+    pub(super) fn lower(&self, flag: u8) -> bool {
+        self.has(flag) && self.flags.fetch_and(!flag, Ordering::Acquire) & flag != 0
+    }
+
+    /// The session holds this upstream from now on.
+    pub(super) fn hold(&self, upstream: &Arc<CancelTarget>) {
+        let mut target = self.target();
+        target.upstream = Some(Arc::clone(upstream));
+        target.waiting = false;
+    }
+
+    /// The session joins or leaves the queue for an upstream.
+    pub(super) fn waits(&self, waiting: bool) {
+        self.target().waiting = waiting;
+    }
+
+    /// The session lets go of its upstream: no cancel starts any more, and those under way are
+    /// waited for, so that none of them hits whoever is next. False when one did not end in time.
+    pub(super) async fn let_go(&self) -> bool {
+        let ended = self.ended.notified();
+        tokio::pin!(ended);
+        ended.as_mut().enable();
+        {
+            let mut target = self.target();
+            target.upstream = None;
+            if target.under_way == 0 {
+                return true;
+            }
+        }
+        let wait = async {
+            loop {
+                ended.as_mut().await;
+                ended.set(self.ended.notified());
+                ended.as_mut().enable();
+                if self.target().under_way == 0 {
+                    return;
+                }
+            }
+        };
+        tokio::time::timeout(CANCEL_TIMEOUT * 2, wait).await.is_ok()
+    }
+
+    /// Whether [`Handle::let_go`] would return at once; if so, it has been done.
+    pub(super) fn try_let_go(&self) -> bool {
+        let mut target = self.target();
+        target.upstream = None;
+        target.under_way == 0
+    }
+
+    /// A CancelRequest with this session's key came.
+    async fn cancel(&self) {
+        let upstream = {
+            let mut target = self.target();
+            if target.waiting {
+                drop(target);
+                self.raise(CANCELLED);
+                return;
+            }
+            let Some(upstream) = target.upstream.clone() else {
+                return;
+            };
+            target.under_way += 1;
+            upstream
+        };
+        let _guard = UnderWay(self);
+        if let Err(error) = upstream.cancel(CANCEL_TIMEOUT).await {
+            tracing::warn!(%error, "cancel request did not reach the upstream");
+        }
+    }
+
+    fn target(&self) -> MutexGuard<'_, Target> {
+        self.target.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+struct UnderWay<'a>(&'a Handle);
+
+impl Drop for UnderWay<'_> {
+    fn drop(&mut self) {
+        self.0.target().under_way -= 1;
+        self.0.ended.notify_waiters();
+    }
+}
+
+/// The sessions of this process by the process id we told their clients.
+#[derive(Debug, Default)]
+pub struct Registry {
+    sessions: Mutex<HashMap<u32, (Box<[u8]>, Arc<Handle>)>>,
+}
+
+/// A session's place in the [`Registry`]; leaving it is dropping this.
+#[derive(Debug)]
+pub struct Registered {
+    registry: Arc<Registry>,
+    pid: u32,
+    key: Box<[u8]>,
+    handle: Arc<Handle>,
+}
+
+impl Registered {
+    /// What BackendKeyData tells the client.
+    pub(super) fn key_data(&self) -> (u32, &[u8]) {
+        (self.pid, &self.key)
+    }
+
+    pub(super) fn handle(&self) -> &Arc<Handle> {
+        &self.handle
+    }
+}
+
+impl Drop for Registered {
+    fn drop(&mut self) {
+        self.registry.sessions().remove(&self.pid);
+    }
+}
+
+impl Registry {
+    /// Enters a session. `long` keys are for protocol 3.2.
+    ///
+    /// # Errors
+    /// When the system has no randomness to give.
+    pub fn enter(self: &Arc<Self>, long: bool) -> Result<Registered, ring::error::Unspecified> {
+        let random = SystemRandom::new();
+        let mut key = vec![0; if long { LONG_KEY_BYTES } else { 4 }].into_boxed_slice();
+        random.fill(&mut key)?;
+        let handle = Arc::new(Handle::default());
+        let mut sessions = self.sessions();
+        let pid = loop {
+            let mut bytes = [0; 4];
+            random.fill(&mut bytes)?;
+            // A process id is positive, and some drivers read it as signed.
+            let pid = u32::from_be_bytes(bytes) >> 1;
+            if pid != 0 && !sessions.contains_key(&pid) {
+                break pid;
+            }
+        };
+        sessions.insert(pid, (key.clone(), Arc::clone(&handle)));
+        drop(sessions);
+        Ok(Registered {
+            registry: Arc::clone(self),
+            pid,
+            key,
+            handle,
+        })
+    }
+
+    /// Acts on a CancelRequest. There is never an answer, right key or wrong.
+    pub async fn cancel(&self, pid: u32, key: &[u8]) {
+        let found = self
+            .sessions()
+            .get(&pid)
+            .map(|(ours, handle)| (ours.clone(), Arc::clone(handle)));
+        let Some((ours, handle)) = found else {
+            return;
+        };
+        // Constant time: the key is a secret that anybody may guess at.
+        #[expect(deprecated, reason = "ring has no other comparison, and no timing claim is lost")]
+        let same = ring::constant_time::verify_slices_are_equal(&ours, key).is_ok();
+        if same {
+            handle.cancel().await;
+        }
+    }
+
+    /// Raises `flag` on every session.
+    pub(crate) fn raise_all(&self, flag: u8) {
+        let handles: Vec<_> = self
+            .sessions()
+            .values()
+            .map(|(_, handle)| Arc::clone(handle))
+            .collect();
+        for handle in handles {
+            handle.raise(flag);
+        }
+    }
+
+    fn sessions(&self) -> MutexGuard<'_, HashMap<u32, (Box<[u8]>, Arc<Handle>)>> {
+        self.sessions.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}

@@ -1,0 +1,157 @@
+//! What statements that were executed do to the session (H98: executed, not sent).
+
+use super::held::Held;
+use super::state::State;
+use crate::pool::state::{Setting, Settings};
+use crate::sql::effect::{Effect, Hidden, SessionState, Statement, Value};
+
+/// A statement completed with this command tag.
+pub(super) fn completed(held: &mut Held, state: &mut State, statement: &Statement, tag: &[u8]) {
+    for effect in &statement.effects {
+        apply(held, state, effect, tag);
+    }
+}
+
+/// A statement completed that was not really run: it concerned only what the session keeps itself.
+pub(super) fn pretended(held: &mut Held, state: &mut State, statement: &Statement) {
+    for effect in &statement.effects {
+        match effect {
+            Effect::Deallocate(Some(name)) => {
+                state.statements.remove(name);
+            }
+            Effect::Deallocate(None) => state.statements.clear(),
+            Effect::DiscardAll => {
+                state.discard_all();
+                // The upstream is reset before anyone gets it again, and keeps its statements.
+                held.hide(Hidden::Function);
+                held.pins.clear();
+            }
+            _ => {}
+        }
+    }
+}
+
+/// A statement failed. Its settings roll back with it, but locks taken before the error stay.
+pub(super) fn failed(held: &mut Held, statement: &Statement) {
+    let pins = |effect: &Effect| matches!(effect, Effect::Pin(_) | Effect::SetConfig { .. });
+    if statement.effects.iter().any(pins) {
+        held.hide(Hidden::Function);
+    }
+}
+
+fn apply(held: &mut Held, state: &mut State, effect: &Effect, tag: &[u8]) {
+    match effect {
+        Effect::Set { name, sql } => set(held, state, name, &Setting::Sql(sql.clone())),
+        Effect::SetConfig { name, value, local } => {
+            if !local {
+                set_config(held, state, name, value);
+            }
+        }
+        Effect::Reset(name) => reset(held, state, name),
+        Effect::ResetAll => reset_all(held, state),
+        Effect::DiscardAll => discard_all(held, state),
+        Effect::DiscardTemp => ask(held),
+        Effect::DiscardSequences => held.pins.remove(SessionState::Sequence),
+        Effect::Deallocate(name) => deallocate(held, state, name.as_deref()),
+        Effect::Pin(reason) => held.pins.add(*reason),
+        Effect::MayRelease(_) => ask(held),
+        Effect::Ddl => held.changed_catalog = true,
+        Effect::Commit { .. } if tag.starts_with(b"COMMIT") => {
+            state.settings.commit();
+            held.settings.commit();
+            ask(held);
+        }
+        Effect::Commit { .. } | Effect::Rollback { .. } => {
+            state.settings.rollback();
+            held.settings.rollback();
+            ask(held);
+        }
+        Effect::Savepoint(name) => {
+            state.settings.savepoint(name);
+            held.settings.savepoint(name);
+        }
+        Effect::RollbackTo(name) => {
+            if !state.settings.rollback_to(name) || !held.settings.rollback_to(name) {
+                held.pins.add(SessionState::Setting);
+            }
+        }
+        Effect::Release(name) => {
+            state.settings.release(name);
+            held.settings.release(name);
+        }
+        Effect::SetLocal
+        | Effect::DiscardPlans
+        | Effect::Begin
+        | Effect::PrepareTransaction
+        | Effect::Execute(_)
+        | Effect::ReadsSequence => {}
+    }
+}
+
+fn set(held: &mut Held, state: &mut State, name: &str, setting: &Setting) {
+    state.settings.change(|s| s.set(name, setting.clone()));
+    held.settings.change(|s| s.set(name, setting.clone()));
+}
+
+fn set_config(held: &mut Held, state: &mut State, name: &Value, value: &Value) {
+    // Parameters were filled in when the portal was bound.
+    if let (Value::Text(name), Value::Text(value)) = (name, value)
+        && let Ok(name) = std::str::from_utf8(name)
+    {
+        let name = name.to_ascii_lowercase();
+        set(held, state, &name, &Setting::Value(value.clone()));
+    } else {
+        held.pins.add(SessionState::Setting);
+    }
+}
+
+/// To the client's start-up value, which the upstream knows nothing of: the two vectors part here,
+/// and the difference goes out before the next request.
+fn reset(held: &mut Held, state: &mut State, name: &str) {
+    held.settings.change(|s| s.remove(name));
+    let startup = state.startup.find(name).cloned();
+    state.settings.change(|s| match startup {
+        Some(setting) => s.set(name, setting),
+        None => s.remove(name),
+    });
+}
+
+fn reset_all(held: &mut Held, state: &mut State) {
+    held.settings.change(Settings::reset_all);
+    let startup = std::sync::Arc::clone(&state.startup);
+    state.settings.change(|s| {
+        s.reset_all();
+        for (name, setting) in startup.iter() {
+            if s.find(name).is_none() {
+                s.set(name, setting.clone());
+            }
+        }
+    });
+    held.pins.remove(SessionState::Setting);
+}
+
+/// `DISCARD ALL` really ran on the upstream.
+fn discard_all(held: &mut Held, state: &mut State) {
+    state.discard_all();
+    held.settings.change(|s| *s = Settings::default());
+    held.lease.prepared.clear();
+    held.lease.unnamed = 0;
+    held.pins.clear();
+}
+
+fn deallocate(held: &mut Held, state: &mut State, name: Option<&[u8]>) {
+    match name {
+        Some(name) => {
+            state.statements.remove(name);
+        }
+        None => {
+            state.statements.clear();
+            held.lease.prepared.clear();
+        }
+    }
+    ask(held);
+}
+
+fn ask(held: &mut Held) {
+    held.pins.ask = true;
+}

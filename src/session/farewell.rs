@@ -1,0 +1,92 @@
+//! The end of a session: last words to the client, and what becomes of the upstream it held.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use tokio::io::AsyncWriteExt;
+
+use super::Session;
+use super::end::End;
+use super::held::Held;
+use crate::sql::effect::Hidden;
+use crate::wire::replies::Status;
+
+/// How long a client may take to read its last words.
+const LAST_WORDS_TIMEOUT: Duration = Duration::from_secs(2);
+
+/// How long a cancel of what a vanished client left running may take.
+const CANCEL_TIMEOUT: Duration = Duration::from_secs(5);
+
+impl Session {
+    pub(super) async fn farewell(&mut self, end: &End) {
+        self.release_upstream(end).await;
+        end.farewell(self.client.out.buffer());
+        let words = async {
+            // The client may have gone; then nobody misses them.
+            if self.client.flush().await.is_ok() {
+                let _closed: std::io::Result<()> = self.client.stream.shutdown().await;
+            }
+        };
+        let _late = tokio::time::timeout(LAST_WORDS_TIMEOUT, words).await;
+    }
+
+    /// The held upstream goes back if it can be proven clean, else it is closed (H104, H105).
+    async fn release_upstream(&mut self, end: &End) {
+        let Some(held) = self.held.as_mut() else {
+            return;
+        };
+        let upstream_is_good = !matches!(
+            end,
+            End::Upstream(_) | End::UpstreamClosed { .. } | End::UpstreamProtocol(_)
+        );
+        let quiet = held.replies.at_rest()
+            && held.rest == 0
+            && held.inbox.is_empty()
+            && held.out.is_empty()
+            && self.client.rest == 0;
+        if !upstream_is_good || held.refused.is_some() || held.pins.survives_reset() {
+            self.drop_upstream(false).await;
+        } else if !quiet {
+            self.drop_upstream(true).await;
+        } else if held.leave_transaction().await {
+            self.give_back().await;
+        } else {
+            self.drop_upstream(false).await;
+        }
+    }
+
+    /// Closes the upstream; with `busy`, cancels what it is doing first, since a server that waits
+    /// for a lock or a sleep does not notice that nobody is there any more.
+    async fn drop_upstream(&mut self, busy: bool) {
+        let handle = Arc::clone(self.registered.handle());
+        let Some(held) = self.held.take() else {
+            return;
+        };
+        if !handle.try_let_go() {
+            handle.let_go().await;
+        }
+        if busy {
+            if let Err(error) = held.lease.cancel.cancel(CANCEL_TIMEOUT).await {
+                tracing::debug!(%error, "cancelling an abandoned query failed");
+            }
+            held.lease.discard("its client left in the middle of a request");
+        } else {
+            held.lease.discard("its session ended and it could not be kept");
+        }
+    }
+}
+
+impl Held {
+    /// Ends what the client left open: a transaction, session state.
+    async fn leave_transaction(&mut self) -> bool {
+        if self.pins.any_state() || !self.pins.is_empty() {
+            self.hide(Hidden::Function);
+        }
+        if self.replies.status() == Status::Idle {
+            return true;
+        }
+        // Cursors, locks and settings of the transaction go with it; the reset does the rest.
+        self.hide(Hidden::Function);
+        self.ask(b"ROLLBACK").await.is_ok()
+    }
+}

@@ -1,0 +1,441 @@
+//! Client to upstream: what each frontend frame becomes on its way.
+
+use std::task::Context;
+
+use super::client::FRAME_BUFFERED_MAX;
+use super::end::End;
+use super::held::Note;
+use super::link::Link;
+use super::outbox::BACKLOG_BYTES_MAX;
+use super::refuse;
+use super::state::{self, Unnamed, Work};
+use crate::pool::statements::fresh_id;
+use crate::sql::effect::{self, Effect};
+use crate::wire::frame::{self, FrameError, HEADER_BYTES, Header};
+use crate::wire::replies::{Kind, Show};
+
+/// Answers that may be outstanding before the client's next frame is read: a pipeline's depth. At
+/// some dozens of bytes each this is a few hundred kilobytes.
+const OUTSTANDING_MAX: usize = 10_000;
+
+/// How much of a frame too large to be held is looked at: names are in its first bytes, and Postgres
+/// cuts identifiers at 63.
+const PREFIX_BYTES: usize = 8 * 1024;
+
+/// What becomes of the bytes at the front of the inbox.
+pub(super) enum Next {
+    /// This many go on as they are, behind what was written to the scratch buffer.
+    Raw(usize),
+    /// This many are replaced by what was written to the scratch buffer.
+    Replaced(usize),
+    /// More has to be read, or an answer has to come, before anything can be done.
+    Wait,
+}
+
+/// One frame, or as much of it as is here.
+pub(super) struct Frame<'a> {
+    pub(super) header: Header,
+    /// The body, cut off when `whole` is false.
+    pub(super) body: &'a [u8],
+    pub(super) whole: bool,
+}
+
+impl Frame<'_> {
+    /// Bytes of it that are here.
+    fn here(&self) -> usize {
+        HEADER_BYTES + self.body.len()
+    }
+}
+
+impl Link<'_> {
+    /// Moves frames from the client's inbox towards the upstream until one of them has to wait.
+    pub(super) fn pump_frontend(&mut self, cx: &mut Context<'_>) -> Result<(), End> {
+        let inbox = std::mem::take(&mut self.client.inbox);
+        let result = self.pump_frames(inbox.bytes(), cx);
+        self.client.inbox = inbox;
+        self.client.inbox.advance(result?);
+        if self.client.need > 0 {
+            self.client.inbox.reserve(self.client.need);
+        }
+        Ok(())
+    }
+
+    /// How many of `bytes` were used up.
+    fn pump_frames(&mut self, bytes: &[u8], cx: &mut Context<'_>) -> Result<usize, End> {
+        let mut used = 0;
+        // `bytes[run..used]` goes on as it is.
+        let mut run = 0;
+        let mut scratch = Vec::new();
+        while self.held.out.has_room()
+            && used - run < BACKLOG_BYTES_MAX
+            && self.held.replies.len() < OUTSTANDING_MAX
+            && !self.client.leaving
+        {
+            let rest = bytes.get(used..).unwrap_or_default();
+            let next = self.frame(rest, &mut scratch)?;
+            if !scratch.is_empty() {
+                let before = bytes.get(run..used).unwrap_or_default();
+                self.held.out.buffer().extend_from_slice(before);
+                self.held.out.buffer().append(&mut scratch);
+                run = used;
+            }
+            match next {
+                Next::Raw(count) => used += count,
+                Next::Replaced(count) => {
+                    used += count;
+                    run = used;
+                }
+                Next::Wait => break,
+            }
+        }
+        let raw = bytes.get(run..used).unwrap_or_default();
+        if !raw.is_empty() {
+            self.held
+                .out
+                .send(&mut self.held.lease.stream, cx, raw)
+                .map_err(End::Upstream)?;
+        }
+        Ok(used)
+    }
+
+    fn frame(&mut self, bytes: &[u8], scratch: &mut Vec<u8>) -> Result<Next, End> {
+        self.client.need = 0;
+        if self.client.rest > 0 {
+            let count = self.client.rest.min(bytes.len());
+            self.client.rest -= count;
+            return Ok(if count == 0 { Next::Wait } else { Next::Raw(count) });
+        }
+        let Some(header) = frame::frontend_header(bytes)? else {
+            return Ok(Next::Wait);
+        };
+        let body = bytes
+            .get(HEADER_BYTES..header.bytes.min(bytes.len()))
+            .unwrap_or_default();
+        let frame = Frame {
+            header,
+            body,
+            whole: bytes.len() >= header.bytes,
+        };
+        if !frame.whole && header.tag != b'd' {
+            let wanted = if header.bytes <= FRAME_BUFFERED_MAX {
+                header.bytes
+            } else {
+                PREFIX_BYTES
+            };
+            if bytes.len() < wanted {
+                self.client.need = wanted;
+                return Ok(Next::Wait);
+            }
+        }
+        let next = self.handle(&frame, scratch)?;
+        if !frame.whole && !matches!(next, Next::Wait) {
+            self.client.rest = header.bytes - frame.here();
+        }
+        Ok(next)
+    }
+
+    fn handle(&mut self, frame: &Frame<'_>, scratch: &mut Vec<u8>) -> Result<Next, End> {
+        match frame.header.tag {
+            b'Q' => self.query(frame, scratch),
+            b'P' => self.parse(frame, scratch),
+            b'B' => self.bind(frame, scratch),
+            b'D' => self.describe(frame, scratch),
+            b'E' => self.execute(frame),
+            b'C' => self.close(frame, scratch),
+            b'S' => {
+                self.resettle(scratch);
+                self.held.expect(Kind::Sync, Show::Forward, Note::None);
+                Ok(Next::Raw(frame.here()))
+            }
+            b'F' => {
+                self.resettle(scratch);
+                // It may call any function, by number.
+                self.held.hide(effect::Hidden::Function);
+                self.held.expect(Kind::FunctionCall, Show::Forward, Note::None);
+                Ok(Next::Raw(frame.here()))
+            }
+            b'c' | b'f' => {
+                self.held.expect(Kind::CopyEnd, Show::Forward, Note::None);
+                Ok(Next::Raw(frame.here()))
+            }
+            b'X' => {
+                self.client.leaving = true;
+                Ok(Next::Replaced(frame.here()))
+            }
+            // CopyData and Flush.
+            _ => Ok(Next::Raw(frame.here())),
+        }
+    }
+
+    fn query(&mut self, frame: &Frame<'_>, scratch: &mut Vec<u8>) -> Result<Next, End> {
+        let work = self.analyze(frame);
+        if self.held.settling && work.as_deref().is_some_and(ends_transaction) {
+            return Ok(Next::Wait);
+        }
+        self.resettle(scratch);
+        self.state.unnamed = None;
+        let Some(work) = work else {
+            self.held.lease.unnamed = 0;
+            self.held.expect(Kind::Query, Show::Forward, Note::None);
+            return Ok(Next::Raw(frame.here()));
+        };
+        if let Some(error) = refuse::refusal(&work, self.rules) {
+            return Ok(self.refuse(frame, scratch, error));
+        }
+        if reads_sequence(&work) {
+            self.forget_sequences(scratch);
+        }
+        self.held.lease.unnamed = 0;
+        if let Some(tag) = self.pretended_tag(&work) {
+            // Harmless in and outside of a transaction, and refused in a failed one, as the
+            // statement itself would be.
+            frame::push(scratch, b'Q', &[b"UNLISTEN pgweir_none\0"]);
+            let note = Note::Running {
+                work,
+                done: 0,
+                tag: Some(tag),
+            };
+            self.held.expect(Kind::Query, Show::Forward, note);
+            return Ok(Next::Replaced(frame.here()));
+        }
+        self.held.runs(&work);
+        self.held.expect(Kind::Query, Show::Forward, running(Some(work)));
+        Ok(Next::Raw(frame.here()))
+    }
+
+    /// The command tag of a statement that concerns only what the proxy keeps for the session, and
+    /// that is therefore not really run.
+    fn pretended_tag(&self, work: &[effect::Statement]) -> Option<&'static str> {
+        let [statement] = work else {
+            return None;
+        };
+        let [effect] = &*statement.effects else {
+            return None;
+        };
+        let sql_prepared = self.held.pins.has(effect::SessionState::Prepared);
+        match effect {
+            Effect::Deallocate(Some(name)) if self.state.statements.contains_key(name) => {
+                Some("DEALLOCATE")
+            }
+            Effect::Deallocate(None) if !sql_prepared => Some("DEALLOCATE ALL"),
+            Effect::DiscardAll if self.held.at_rest() && !sql_prepared => Some("DISCARD ALL"),
+            _ => None,
+        }
+    }
+
+    fn parse(&mut self, frame: &Frame<'_>, scratch: &mut Vec<u8>) -> Result<Next, End> {
+        let (name, body) = frame::split_cstr(frame.body).ok_or(FrameError::Format)?;
+        let work = self.analyze(&Frame {
+            header: frame.header,
+            body,
+            whole: frame.whole,
+        });
+        self.resettle(scratch);
+        if let Some(statements) = work.as_deref() {
+            if let Some(error) = refuse::refusal(statements, self.rules) {
+                return Ok(self.refuse(frame, scratch, error));
+            }
+            if reads_sequence(statements) {
+                self.forget_sequences(scratch);
+            }
+        }
+        if !name.is_empty() {
+            return self.parse_named(frame, name, body, work, scratch);
+        }
+        let mut unnamed = self.state.unnamed.take().unwrap_or_else(|| Unnamed {
+            id: 0,
+            body: Vec::new(),
+            work: None,
+        });
+        unnamed.id = fresh_id();
+        unnamed.work = work;
+        unnamed.body.clear();
+        self.held.lease.unnamed = unnamed.id;
+        if frame.whole {
+            unnamed.body.extend_from_slice(body);
+            self.state.unnamed = Some(unnamed);
+        } else {
+            // Too large to be kept, so it cannot be made again elsewhere.
+            self.held.pins.add(effect::SessionState::Prepared);
+            self.state.unnamed = Some(unnamed);
+        }
+        self.held.expect(Kind::Parse, Show::Forward, Note::Unnamed);
+        Ok(Next::Raw(frame.here()))
+    }
+
+    fn bind(&mut self, frame: &Frame<'_>, scratch: &mut Vec<u8>) -> Result<Next, End> {
+        let (portal, rest) = frame::split_cstr(frame.body).ok_or(FrameError::Format)?;
+        let (name, values) = frame::split_cstr(rest).ok_or(FrameError::Format)?;
+        self.resettle(scratch);
+        if name.is_empty() {
+            let work = self.use_unnamed(scratch);
+            self.bound(portal, work, values, frame.whole);
+            return Ok(Next::Raw(frame.here()));
+        }
+        let Some((ours, work)) = self.use_named(name, scratch) else {
+            self.bound(portal, None, values, frame.whole);
+            return Ok(Next::Raw(frame.here()));
+        };
+        self.bound(portal, work, values, frame.whole);
+        let body = frame.header.bytes - HEADER_BYTES + ours.len() - (name.len() + 1);
+        frame::push_header(scratch, b'B', body);
+        scratch.extend_from_slice(portal);
+        scratch.push(0);
+        scratch.extend_from_slice(&ours);
+        scratch.extend_from_slice(values);
+        Ok(Next::Replaced(frame.here()))
+    }
+
+    fn bound(&mut self, portal: &[u8], work: Work, values: &[u8], whole: bool) {
+        self.held.replies.unsynced();
+        if let Some(statements) = work.as_deref() {
+            // Functions may already run when the plan is made.
+            self.held.runs(statements);
+        }
+        let work = match work {
+            Some(statements) if whole => Some(super::params::fill_in(statements, values)),
+            other => other,
+        };
+        self.state.bind(portal, work);
+    }
+
+    fn describe(&mut self, frame: &Frame<'_>, scratch: &mut Vec<u8>) -> Result<Next, End> {
+        self.resettle(scratch);
+        let (kind, name) = split_target(frame)?;
+        if kind != b'S' {
+            self.held.replies.unsynced();
+            return Ok(Next::Raw(frame.here()));
+        }
+        if name.is_empty() {
+            self.use_unnamed(scratch);
+            self.held.replies.unsynced();
+            return Ok(Next::Raw(frame.here()));
+        }
+        let found = self.use_named(name, scratch);
+        self.held.replies.unsynced();
+        let Some((ours, _)) = found else {
+            return Ok(Next::Raw(frame.here()));
+        };
+        frame::push(scratch, b'D', &[b"S", &ours]);
+        Ok(Next::Replaced(frame.here()))
+    }
+
+    fn execute(&mut self, frame: &Frame<'_>) -> Result<Next, End> {
+        let (portal, _rows) = frame::split_cstr(frame.body).ok_or(FrameError::Format)?;
+        let work = self.state.portal(portal);
+        if self.held.settling && work.as_deref().is_some_and(ends_transaction) {
+            return Ok(Next::Wait);
+        }
+        self.held.expect(Kind::Execute, Show::Forward, running(work));
+        Ok(Next::Raw(frame.here()))
+    }
+
+    fn close(&mut self, frame: &Frame<'_>, scratch: &mut Vec<u8>) -> Result<Next, End> {
+        self.resettle(scratch);
+        let (kind, name) = split_target(frame)?;
+        if kind != b'S' {
+            self.held.expect(Kind::Close, Show::Forward, Note::None);
+            return Ok(Next::Raw(frame.here()));
+        }
+        if name.is_empty() {
+            self.state.unnamed = None;
+            self.held.lease.unnamed = 0;
+            self.held.expect(Kind::Close, Show::Forward, Note::None);
+            return Ok(Next::Raw(frame.here()));
+        }
+        Ok(self.close_named(frame.here(), name, scratch))
+    }
+
+    /// The frame is replaced by one that fails, and whose error is replaced by `error`: so the
+    /// transaction status and the skipping to Sync are the upstream's own.
+    fn refuse(
+        &mut self,
+        frame: &Frame<'_>,
+        scratch: &mut Vec<u8>,
+        error: crate::wire::error::PgError,
+    ) -> Next {
+        let note = Note::Refused(Box::new(error));
+        self.held.lease.unnamed = 0;
+        if frame.header.tag == b'Q' {
+            frame::push(scratch, b'Q', &[b"pgweir refuses\0"]);
+            self.held.expect(Kind::Query, Show::Forward, note);
+        } else {
+            frame::push(scratch, b'P', &[b"\0pgweir refuses\0\0\0"]);
+            self.held.expect(Kind::Parse, Show::Forward, note);
+        }
+        Next::Replaced(frame.here())
+    }
+
+    /// What the text of a Query, or of a Parse behind its name, does.
+    fn analyze(&self, frame: &Frame<'_>) -> Work {
+        if !frame.whole {
+            return state::opaque();
+        }
+        let (text, _) = frame::split_cstr(frame.body)?;
+        let conforming = self.held.lease.reported.standard_conforming();
+        state::work(crate::sql::analyze(
+            text,
+            conforming,
+            self.pool.catalog.snapshot().as_deref(),
+        ))
+    }
+
+    /// Another session's `nextval` must not answer this one's `currval`: an honest error instead.
+    fn forget_sequences(&mut self, scratch: &mut Vec<u8>) {
+        if !self.held.pins.has(effect::SessionState::Sequence) && self.held.between_requests() {
+            self.held
+                .query(scratch, b"DISCARD SEQUENCES", Note::None);
+        }
+    }
+
+    /// After a RESET the upstream is at its own default, and the client's is its start-up value.
+    fn resettle(&mut self, scratch: &mut Vec<u8>) {
+        let wanted = self.state.settings.now();
+        if std::sync::Arc::ptr_eq(wanted, self.held.settings.now())
+            || !self.held.between_requests()
+        {
+            return;
+        }
+        let sql = self.held.settings.now().difference(wanted);
+        if !sql.is_empty() {
+            self.held.query(scratch, &sql, Note::Settings);
+            self.held.settling = true;
+        }
+        self.held.settings.follow(&self.state.settings);
+    }
+}
+
+fn split_target<'a>(frame: &Frame<'a>) -> Result<(u8, &'a [u8]), FrameError> {
+    let (&kind, rest) = frame.body.split_first().ok_or(FrameError::Format)?;
+    let (name, _) = frame::split_cstr(rest).ok_or(FrameError::Format)?;
+    Ok((kind, name))
+}
+
+/// The note of a message that runs these statements.
+fn running(work: Work) -> Note {
+    match work {
+        Some(work) if work.iter().any(|s| !s.effects.is_empty()) => Note::Running {
+            work,
+            done: 0,
+            tag: None,
+        },
+        _ => Note::None,
+    }
+}
+
+fn ends_transaction(work: &[effect::Statement]) -> bool {
+    any_effect(work, |effect| {
+        matches!(
+            effect,
+            Effect::Commit { .. } | Effect::Rollback { .. } | Effect::RollbackTo(_)
+        )
+    })
+}
+
+fn reads_sequence(work: &[effect::Statement]) -> bool {
+    any_effect(work, |effect| matches!(effect, Effect::ReadsSequence))
+}
+
+fn any_effect(work: &[effect::Statement], is: impl Fn(&Effect) -> bool) -> bool {
+    work.iter().flat_map(|s| s.effects.iter()).any(is)
+}

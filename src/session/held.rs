@@ -1,0 +1,134 @@
+//! A lease in a session's hands: the upstream's side of the relay.
+
+use std::sync::Arc;
+
+use super::buffer::Inbox;
+use super::outbox::Outbox;
+use super::pin::Pins;
+use super::settings::Staged;
+use super::state::Named;
+use crate::pool::lease::Lease;
+use crate::pool::statements::Statement;
+use crate::sql::effect::{self, Hidden};
+use crate::wire::error::PgError;
+use crate::wire::frame;
+use crate::wire::replies::{Entry, Kind, Replies, Show, Status};
+
+/// What the session is told when an answer arrives.
+#[derive(Debug)]
+pub(super) enum Note {
+    None,
+    /// Statements that do something to the session; `done` of them have completed.
+    Running {
+        work: Arc<[effect::Statement]>,
+        done: usize,
+        /// The command tag the client sees in place of what was really run.
+        tag: Option<&'static str>,
+    },
+    /// The client's Parse of a named statement.
+    Parsed { name: Box<[u8]>, id: u64 },
+    /// The client's Parse of the unnamed statement.
+    Unnamed,
+    /// A Parse of ours that puts a statement on this upstream.
+    Ours { id: u64 },
+    /// A Parse that fails because the client's name is taken; its error names ours.
+    Duplicate { ours: Vec<u8>, theirs: Box<[u8]> },
+    /// The client's Close of a statement.
+    Closed { name: Box<[u8]>, named: Named },
+    /// Our own query that brings the upstream to the client's settings.
+    Settings,
+    /// Sent to fail: this error takes the place of the upstream's.
+    Refused(Box<PgError>),
+}
+
+/// See the module's text.
+#[derive(Debug)]
+pub(super) struct Held {
+    pub(super) lease: Lease,
+    pub(super) inbox: Inbox,
+    /// Bytes still to come of a frame that is forwarded, or hidden, in pieces.
+    pub(super) rest: usize,
+    pub(super) rest_hidden: bool,
+    pub(super) out: Outbox,
+    pub(super) replies: Replies<Note>,
+    /// What the upstream's session runs under; the client's own vector may already want another.
+    pub(super) settings: Staged,
+    /// Why it is not proven clean, if it is not (H90).
+    pub(super) hidden: Option<Hidden>,
+    pub(super) pins: Pins,
+    /// An error came since the last ReadyForQuery.
+    pub(super) failed: bool,
+    /// Our settings query has not been answered.
+    pub(super) settling: bool,
+    /// The upstream said why it is going to close the connection.
+    pub(super) told_fatal: bool,
+    /// Shared statements used since the last ReadyForQuery.
+    pub(super) used: Vec<Arc<Statement>>,
+    /// DDL ran that may change which functions are to be trusted.
+    pub(super) changed_catalog: bool,
+    /// It was refused with this ErrorResponse body; the upstream has to go.
+    pub(super) refused: Option<Vec<u8>>,
+}
+
+impl Held {
+    pub(super) fn new(lease: Lease) -> Self {
+        let settings = Staged::new(Arc::clone(&lease.settings));
+        Self {
+            lease,
+            inbox: Inbox::default(),
+            rest: 0,
+            rest_hidden: false,
+            out: Outbox::default(),
+            replies: Replies::default(),
+            settings,
+            hidden: None,
+            pins: Pins::default(),
+            failed: false,
+            settling: false,
+            told_fatal: false,
+            used: Vec::new(),
+            changed_catalog: false,
+            refused: None,
+        }
+    }
+
+    /// Idle, owing nothing, with no bytes on their way: between two transactions.
+    pub(super) fn at_rest(&self) -> bool {
+        self.replies.at_rest()
+            && self.replies.status() == Status::Idle
+            && self.rest == 0
+            && self.inbox.is_empty()
+            && self.out.is_empty()
+    }
+
+    /// Between two requests of the client, whatever the transaction status.
+    pub(super) fn between_requests(&self) -> bool {
+        self.replies.at_rest()
+    }
+
+    /// A message with an answer goes out.
+    pub(super) fn expect(&mut self, kind: Kind, show: Show, note: Note) -> Option<Entry<Note>> {
+        self.replies.push(Entry { kind, show, note })
+    }
+
+    /// These statements may run from now on: what they may do unseen has happened.
+    pub(super) fn runs(&mut self, work: &[effect::Statement]) {
+        for hidden in work.iter().filter_map(|statement| statement.hidden) {
+            self.hide(hidden);
+        }
+    }
+
+    /// The upstream is not proven clean any more. The worst reason stays.
+    pub(super) fn hide(&mut self, why: Hidden) {
+        if self.hidden != Some(Hidden::Opaque) {
+            self.hidden = Some(why);
+        }
+    }
+
+    /// Appends a Query of ours whose answer the client does not see.
+    pub(super) fn query(&mut self, out: &mut Vec<u8>, sql: &[u8], note: Note) {
+        frame::push(out, b'Q', &[sql, b"\0"]);
+        self.lease.unnamed = 0;
+        self.expect(Kind::Query, Show::Hide, note);
+    }
+}

@@ -1,0 +1,99 @@
+//! A client and the upstream it holds, for as long as one step takes.
+
+use std::task::{Context, Poll};
+
+use super::client::Client;
+use super::end::{End, UpstreamFault};
+use super::held::Held;
+use super::refuse::Rules;
+use super::state::State;
+use crate::pool::Pool;
+use crate::wire::frame::FrameError;
+use crate::wire::replies::Unexpected;
+
+/// Everything the relay touches.
+pub(super) struct Link<'a> {
+    pub(super) client: &'a mut Client,
+    pub(super) held: &'a mut Held,
+    pub(super) state: &'a mut State,
+    pub(super) pool: &'a Pool,
+    pub(super) rules: Rules,
+}
+
+impl Link<'_> {
+    /// Moves bytes both ways until neither side has any more; ready when the upstream is at rest and
+    /// there is something to settle with it.
+    ///
+    /// Cancel safe: all progress is in the client and the held upstream.
+    pub(super) fn poll_relay(&mut self, cx: &mut Context<'_>) -> Poll<Result<(), End>> {
+        loop {
+            self.pump_backend(cx)?;
+            self.pump_frontend(cx)?;
+            self.drain(cx)?;
+            if self.rests() {
+                return Poll::Ready(Ok(()));
+            }
+            let answered = self.fill_from_upstream(cx)?;
+            let asked = self.fill_from_client(cx)?;
+            if !answered && !asked {
+                return Poll::Pending;
+            }
+        }
+    }
+
+    /// Whether the session has to look at what it holds.
+    fn rests(&self) -> bool {
+        let pins = &self.held.pins;
+        self.held.at_rest()
+            && self.client.rest == 0
+            && (pins.is_empty() || !pins.settled || pins.worth_asking() || self.client.leaving)
+    }
+
+    fn drain(&mut self, cx: &mut Context<'_>) -> Result<(), End> {
+        if let Poll::Ready(Err(error)) = self.held.out.poll_drain(&mut self.held.lease.stream, cx) {
+            return Err(End::Upstream(error));
+        }
+        self.client.try_flush(cx).map_err(End::Client)
+    }
+
+    fn fill_from_upstream(&mut self, cx: &mut Context<'_>) -> Result<bool, End> {
+        if !self.held.inbox.has_room() || !self.client.out.has_room() {
+            return Ok(false);
+        }
+        match self
+            .held
+            .inbox
+            .poll_fill(&mut self.held.lease.stream, cx)
+        {
+            Poll::Pending => Ok(false),
+            Poll::Ready(Ok(0)) => Err(End::UpstreamClosed {
+                told: self.held.told_fatal,
+            }),
+            Poll::Ready(Ok(_)) => Ok(true),
+            Poll::Ready(Err(_)) if self.held.told_fatal => Err(End::UpstreamClosed { told: true }),
+            Poll::Ready(Err(error)) => Err(End::Upstream(error)),
+        }
+    }
+
+    fn fill_from_client(&mut self, cx: &mut Context<'_>) -> Result<bool, End> {
+        if self.client.leaving || !self.client.inbox.has_room() || !self.held.out.has_room() {
+            return Ok(false);
+        }
+        match self.client.inbox.poll_fill(&mut self.client.stream, cx) {
+            Poll::Pending => Ok(false),
+            Poll::Ready(Ok(0)) => Err(End::ClientClosed),
+            Poll::Ready(Ok(_)) => Ok(true),
+            Poll::Ready(Err(error)) => Err(End::Client(error)),
+        }
+    }
+}
+
+/// The upstream's fault, not the client's.
+pub(super) fn upstream_frame(fault: FrameError) -> End {
+    End::UpstreamProtocol(UpstreamFault::Frame(fault))
+}
+
+/// The upstream answered what was not asked.
+pub(super) fn upstream_unexpected(fault: Unexpected) -> End {
+    End::UpstreamProtocol(UpstreamFault::Unexpected(fault))
+}

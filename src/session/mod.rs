@@ -1,0 +1,247 @@
+//! One client, from greeting to goodbye: the only room that joins the others.
+//!
+//! A session waits for a request, leases an upstream for it, relays until the upstream is at rest
+//! again, settles what is left of the client's state on it, and gives it back.
+
+mod ask;
+mod backend;
+mod buffer;
+pub mod cancel;
+mod client;
+mod effects;
+pub mod end;
+mod farewell;
+mod frontend;
+mod held;
+mod link;
+pub mod open;
+mod outbox;
+mod params;
+mod pin;
+mod prepared;
+pub mod refuse;
+mod settings;
+mod settle;
+mod state;
+
+use std::future::poll_fn;
+use std::sync::Arc;
+use std::task::{Context, Poll};
+
+use self::cancel::{CANCELLED, DRAIN, Handle, KILL, Registered};
+use self::client::{Client, Front};
+use self::end::End;
+use self::held::Held;
+use self::link::Link;
+use self::pin::Pins;
+use self::refuse::Rules;
+use self::state::State;
+use crate::config::PoolMode;
+use crate::pool::lease::Lease;
+use crate::pool::Pool;
+use crate::wire::error::PgError;
+use crate::wire::frame;
+
+/// A logged-in client.
+#[derive(Debug)]
+pub struct Session {
+    client: Client,
+    state: State,
+    held: Option<Held>,
+    pool: Arc<Pool>,
+    rules: Rules,
+    registered: Registered,
+}
+
+impl Session {
+    /// Serves the client until one side has had enough.
+    pub async fn run(mut self) -> End {
+        let end = loop {
+            if let Err(end) = self.step().await {
+                break end;
+            }
+        };
+        self.farewell(&end).await;
+        end
+    }
+
+    /// From one request to the next.
+    async fn step(&mut self) -> Result<(), End> {
+        if self.held.is_none() {
+            self.next_request().await?;
+            if !self.acquire().await? {
+                return Ok(());
+            }
+        }
+        self.relay().await?;
+        self.settle().await
+    }
+
+    /// Waits until the inbox has a request that needs an upstream, and answers what does not.
+    async fn next_request(&mut self) -> Result<(), End> {
+        loop {
+            match self.client.front()? {
+                Front::Request => return Ok(()),
+                Front::Terminate => return Err(End::Terminated),
+                Front::Idle(bytes) => self.client.inbox.advance(bytes),
+                Front::Sync => {
+                    self.client.inbox.advance(frame::HEADER_BYTES);
+                    frame::push(self.client.out.buffer(), b'Z', &[b"I"]);
+                    self.client.flush().await.map_err(End::Client)?;
+                }
+                Front::Partial(bytes) => self.read_more(bytes).await?,
+            }
+        }
+    }
+
+    async fn read_more(&mut self, bytes: usize) -> Result<(), End> {
+        if self.client.inbox.is_empty() {
+            self.client.out.release();
+            self.client.inbox.release();
+        } else {
+            self.client.inbox.reserve(bytes.max(frame::HEADER_BYTES));
+        }
+        let handle = self.registered.handle();
+        let client = &mut self.client;
+        poll_fn(|cx| {
+            check_flags(handle, cx, client.inbox.is_empty())?;
+            client.try_flush(cx).map_err(End::Client)?;
+            match client.inbox.poll_fill(&mut client.stream, cx) {
+                Poll::Pending => Poll::Pending,
+                Poll::Ready(Ok(0)) => Poll::Ready(Err(End::ClientClosed)),
+                Poll::Ready(Ok(_)) => Poll::Ready(Ok(())),
+                Poll::Ready(Err(error)) => Poll::Ready(Err(End::Client(error))),
+            }
+        })
+        .await
+    }
+
+    /// Gets an upstream; false when the client was told that there is none, and its request is gone.
+    async fn acquire(&mut self) -> Result<bool, End> {
+        let pool = Arc::clone(&self.pool);
+        let lease = {
+            let mut lease = std::pin::pin!(pool.lease());
+            let mut queued = false;
+            poll_fn(|cx| {
+                if let Poll::Ready(lease) = lease.as_mut().poll(cx) {
+                    return Poll::Ready(Ok(Some(lease)));
+                }
+                if !queued {
+                    queued = true;
+                    self.registered.handle().waits(true);
+                }
+                self.poll_waiting(cx).map(|waited| waited.map(|()| None))
+            })
+            .await
+        };
+        self.registered.handle().waits(false);
+        match lease? {
+            Some(Ok(lease)) => {
+                self.hold(lease);
+                Ok(true)
+            }
+            Some(Err(error)) => Err(End::Refused(Box::new(error.into()))),
+            None => {
+                self.skip_request().await?;
+                Ok(false)
+            }
+        }
+    }
+
+    /// While in the queue: ready when the client cancels; an error when it has gone.
+    fn poll_waiting(&mut self, cx: &mut Context<'_>) -> Poll<Result<(), End>> {
+        let handle = self.registered.handle();
+        check_flags(handle, cx, false)?;
+        if handle.lower(CANCELLED) {
+            return Poll::Ready(Ok(()));
+        }
+        while self.client.inbox.has_room() {
+            match self.client.inbox.poll_fill(&mut self.client.stream, cx) {
+                Poll::Pending => break,
+                Poll::Ready(Ok(0)) => return Poll::Ready(Err(End::ClientClosed)),
+                Poll::Ready(Ok(_)) => {}
+                Poll::Ready(Err(error)) => return Poll::Ready(Err(End::Client(error))),
+            }
+        }
+        Poll::Pending
+    }
+
+    /// The client cancelled a request that was still waiting: as if its first statement had been
+    /// cancelled before it did anything.
+    async fn skip_request(&mut self) -> Result<(), End> {
+        let out = self.client.out.buffer();
+        PgError::error("57014", "canceling statement due to user request").encode(out);
+        loop {
+            let Some(header) = frame::frontend_header(self.client.inbox.bytes())? else {
+                self.read_more(frame::HEADER_BYTES).await?;
+                continue;
+            };
+            if self.client.inbox.bytes().len() < header.bytes {
+                // Its bytes are of no interest; one at a time would do.
+                if header.bytes > client::FRAME_BUFFERED_MAX {
+                    return Err(End::ClientProtocol(frame::FrameError::Length));
+                }
+                self.read_more(header.bytes).await?;
+                continue;
+            }
+            self.client.inbox.advance(header.bytes);
+            match header.tag {
+                b'X' => return Err(End::Terminated),
+                b'Q' | b'S' | b'F' => break,
+                _ => {}
+            }
+        }
+        frame::push(self.client.out.buffer(), b'Z', &[b"I"]);
+        self.client.flush().await.map_err(End::Client)
+    }
+
+    /// Takes the upstream into use: brings it to the client's settings, with the next request.
+    fn hold(&mut self, lease: Lease) {
+        self.registered.handle().hold(&lease.cancel);
+        let mut held = Held::new(lease);
+        if self.rules.mode == PoolMode::Session {
+            held.pins = Pins::session_mode();
+        }
+        let mut link = Link {
+            client: &mut self.client,
+            held: &mut held,
+            state: &mut self.state,
+            pool: &self.pool,
+            rules: self.rules,
+        };
+        link.bring_to_settings();
+        self.held = Some(held);
+    }
+
+    /// Moves bytes until the upstream is at rest.
+    async fn relay(&mut self) -> Result<(), End> {
+        poll_fn(|cx| {
+            let Some(held) = self.held.as_mut() else {
+                return Poll::Ready(Ok(()));
+            };
+            let idle = held.at_rest() && self.client.inbox.is_empty();
+            check_flags(self.registered.handle(), cx, idle)?;
+            Link {
+                client: &mut self.client,
+                held,
+                state: &mut self.state,
+                pool: &self.pool,
+                rules: self.rules,
+            }
+            .poll_relay(cx)
+        })
+        .await
+    }
+}
+
+/// What others asked of this session.
+fn check_flags(handle: &Handle, cx: &Context<'_>, idle: bool) -> Result<(), End> {
+    handle.register(cx.waker());
+    if handle.has(KILL) {
+        return Err(End::Killed);
+    }
+    if idle && handle.has(DRAIN) {
+        return Err(End::Drained);
+    }
+    Ok(())
+}

@@ -1,0 +1,215 @@
+//! From a client that has proven who it is to a session: the greeting it gets.
+
+use std::sync::Arc;
+
+use super::Session;
+use super::ask::AskError;
+use super::cancel::Registered;
+use super::client::Client;
+use super::held::Held;
+use super::refuse::Rules;
+use super::state::State;
+use crate::pool::pools::Found;
+use crate::pool::state::{Reported, Setting, Settings};
+use crate::pool::{LeaseError, Pool};
+use crate::stream::Stream;
+use crate::wire::error::{self, PgError};
+use crate::wire::frame;
+
+/// Why a session could not start, in the words that its client gets.
+#[derive(Debug)]
+pub struct Refused {
+    /// A whole ErrorResponse frame.
+    pub frame: Vec<u8>,
+    pub message: String,
+}
+
+impl From<PgError> for Refused {
+    fn from(error: PgError) -> Self {
+        let mut frame = Vec::new();
+        error.encode(&mut frame);
+        Self {
+            frame,
+            message: error.message.clone(),
+        }
+    }
+}
+
+impl From<LeaseError> for Refused {
+    fn from(error: LeaseError) -> Self {
+        match error {
+            LeaseError::Exhausted(error) => error.into(),
+            LeaseError::Connect(error) => {
+                let mut frame = Vec::new();
+                error.encode(&mut frame);
+                Self {
+                    frame,
+                    message: error.to_string(),
+                }
+            }
+        }
+    }
+}
+
+impl Session {
+    /// Starts a session on `stream`, whose client has been told that it is let in: reports the
+    /// upstream's parameters, the cancel key, and that it may begin.
+    ///
+    /// # Errors
+    /// The stream comes back with what its client has to be told.
+    pub async fn open(
+        stream: Stream,
+        startup: &[(Vec<u8>, Vec<u8>)],
+        found: Found,
+        registered: Registered,
+    ) -> Result<Self, (Stream, Refused)> {
+        let (settings, reported) = match effect_of(&found.pool, startup).await {
+            Ok(effect) => effect,
+            Err(refused) => return Err((stream, refused)),
+        };
+        let mut client = Client::new(stream);
+        let out = client.out.buffer();
+        for (name, value) in reported.iter() {
+            frame::push(out, b'S', &[name, b"\0", value, b"\0"]);
+        }
+        let (pid, key) = registered.key_data();
+        frame::push(out, b'K', &[&pid.to_be_bytes(), key]);
+        frame::push(out, b'Z', &[b"I"]);
+        Ok(Self {
+            client,
+            state: State::new(settings, reported),
+            held: None,
+            pool: found.pool,
+            rules: Rules {
+                mode: found.mode,
+                pin: found.pin,
+            },
+            registered,
+        })
+    }
+}
+
+/// The settings that the start-up parameters come to, and what is reported under them.
+///
+/// Parameters other than the defaults are tried on an upstream, because only it knows whether they
+/// are valid and how it spells them; the next client with the same ones pays no round trip.
+async fn effect_of(
+    pool: &Arc<Pool>,
+    startup: &[(Vec<u8>, Vec<u8>)],
+) -> Result<(Arc<Settings>, Arc<Reported>), Refused> {
+    let greeting = match pool.greeting() {
+        Some(greeting) => greeting,
+        None => {
+            let lease = pool.lease().await?;
+            let reported = Arc::clone(&lease.reported);
+            lease.give_back();
+            reported
+        }
+    };
+    let mut settings = Settings::default();
+    let mut key = Vec::new();
+    for (name, value) in startup {
+        let name = String::from_utf8_lossy(name).to_ascii_lowercase();
+        key.extend_from_slice(name.as_bytes());
+        key.push(0);
+        key.extend_from_slice(value);
+        key.push(0);
+        settings.set(&name, Setting::Value(value.as_slice().into()));
+    }
+    drop_defaults(&mut settings, &greeting);
+    if settings.is_empty() {
+        return Ok((Settings::defaults(), greeting));
+    }
+    if let Some(known) = pool.startups.find(&key) {
+        return Ok(known);
+    }
+    let (settings, reported) = try_on_upstream(pool, settings).await?;
+    pool.startups.remember(key, &settings, &reported);
+    Ok((settings, reported))
+}
+
+async fn try_on_upstream(
+    pool: &Arc<Pool>,
+    mut settings: Settings,
+) -> Result<(Arc<Settings>, Arc<Reported>), Refused> {
+    let mut held = Held::new(pool.lease().await?);
+    let sql = held.settings.now().difference(&settings);
+    if !sql.is_empty() {
+        match held.ask(&sql).await {
+            Ok(_) => {}
+            Err(AskError::Upstream(body)) => {
+                // The query was one transaction, so nothing of it lasts.
+                held.lease.give_back();
+                return Err(fatal(&body));
+            }
+            Err(AskError::Lost(reason)) => {
+                held.lease.discard("lost while a session started");
+                return Err(PgError::fatal("08006", reason).into());
+            }
+        }
+    }
+    let reported = Arc::clone(&held.lease.reported);
+    held.lease.settings = Arc::new(settings.clone());
+    if let Some(greeting) = pool.greeting() {
+        drop_defaults_spelled(&mut settings, &greeting, &reported);
+    }
+    held.lease.give_back();
+    let settings = if settings.is_empty() {
+        Settings::defaults()
+    } else {
+        Arc::new(settings)
+    };
+    Ok((settings, reported))
+}
+
+/// Parameters that ask for what is reported anyway need not be set.
+fn drop_defaults(settings: &mut Settings, greeting: &Reported) {
+    let same: Vec<String> = settings
+        .iter()
+        .filter(|(name, setting)| match setting {
+            Setting::Value(value) => greeting
+                .find(name.as_bytes())
+                .is_some_and(|reported| value.eq_ignore_ascii_case(reported)),
+            Setting::Sql(_) => false,
+        })
+        .map(|(name, _)| name.to_owned())
+        .collect();
+    for name in same {
+        settings.remove(&name);
+    }
+}
+
+/// The same after the upstream spelled them its own way (`utf-8` is `UTF8`).
+fn drop_defaults_spelled(settings: &mut Settings, greeting: &Reported, reported: &Reported) {
+    let same: Vec<String> = settings
+        .iter()
+        .map(|(name, _)| name.to_owned())
+        .filter(|name| {
+            let name = name.as_bytes();
+            greeting.find(name).is_some() && greeting.find(name) == reported.find(name)
+        })
+        .collect();
+    for name in same {
+        settings.remove(&name);
+    }
+}
+
+/// The upstream's error with the severity it has at start-up.
+fn fatal(body: &[u8]) -> Refused {
+    let mut fields = Vec::with_capacity(body.len());
+    for (kind, text) in error::fields(body) {
+        fields.push(kind);
+        fields.extend_from_slice(match kind {
+            b'S' | b'V' => b"FATAL",
+            _ => text,
+        });
+        fields.push(0);
+    }
+    let mut whole = Vec::new();
+    frame::push(&mut whole, b'E', &[&fields, b"\0"]);
+    let message = error::field(body, b'M').unwrap_or_default();
+    Refused {
+        frame: whole,
+        message: String::from_utf8_lossy(message).into_owned(),
+    }
+}

@@ -1,0 +1,134 @@
+//! Why a session keeps its upstream beyond the transaction (H96).
+
+use crate::sql::effect::SessionState;
+
+/// The reasons that hold a session to its upstream. Most can be asked for: [`PROBE`].
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub(super) struct Pins {
+    reasons: u16,
+    /// The pool is in session mode: the upstream is the client's until it leaves.
+    session_mode: bool,
+    /// Something ran that may have ended a reason.
+    pub(super) ask: bool,
+    /// The lease has been told.
+    pub(super) settled: bool,
+}
+
+/// Asks an upstream for what is left of the states that can be asked for; one row, one bit mask as
+/// in [`bit`]. Runs under the client's settings, so every name says where it is from (H110).
+pub(super) const PROBE: &[u8] = b"SELECT \
+    (CASE WHEN EXISTS (SELECT FROM pg_catalog.pg_class c WHERE c.relnamespace OPERATOR(pg_catalog.=) pg_catalog.pg_my_temp_schema()) THEN 1 ELSE 0 END) \
+    OPERATOR(pg_catalog.+) (CASE WHEN EXISTS (SELECT FROM pg_catalog.pg_listening_channels()) THEN 2 ELSE 0 END) \
+    OPERATOR(pg_catalog.+) (CASE WHEN EXISTS (SELECT FROM pg_catalog.pg_locks l WHERE l.locktype OPERATOR(pg_catalog.=) 'advisory' AND l.pid OPERATOR(pg_catalog.=) pg_catalog.pg_backend_pid()) THEN 4 ELSE 0 END) \
+    OPERATOR(pg_catalog.+) (CASE WHEN EXISTS (SELECT FROM pg_catalog.pg_cursors s WHERE s.is_holdable) THEN 8 ELSE 0 END) \
+    OPERATOR(pg_catalog.+) (CASE WHEN EXISTS (SELECT FROM pg_catalog.pg_prepared_statements p WHERE p.from_sql) THEN 16 ELSE 0 END)";
+
+/// The states that [`PROBE`] sees.
+const ASKABLE: u16 = 1 | 2 | 4 | 8 | 16;
+
+fn bit(state: SessionState) -> u16 {
+    match state {
+        SessionState::TempTable => 1,
+        SessionState::Listen => 2,
+        SessionState::AdvisoryLock => 4,
+        SessionState::HoldCursor => 8,
+        SessionState::Prepared => 16,
+        SessionState::Sequence => 32,
+        SessionState::Seed => 64,
+        SessionState::Load => 128,
+        SessionState::Setting => 256,
+        SessionState::ReplicationSlot => 512,
+        SessionState::ReplicationOrigin => 1024,
+        SessionState::Backup => 2048,
+    }
+}
+
+impl Pins {
+    /// The pins of a session-mode pool.
+    pub(super) fn session_mode() -> Self {
+        Self {
+            session_mode: true,
+            settled: true,
+            ..Self::default()
+        }
+    }
+
+    /// A statement made this state.
+    pub(super) fn add(&mut self, state: SessionState) {
+        if self.reasons & bit(state) == 0 {
+            tracing::debug!(reason = state.as_str(), "session pinned to its upstream");
+            self.reasons |= bit(state);
+            self.settled = self.session_mode;
+        }
+    }
+
+    /// This state is gone.
+    pub(super) fn remove(&mut self, state: SessionState) {
+        self.reasons &= !bit(state);
+        self.ask = true;
+    }
+
+    /// `DISCARD ALL` and the like: every state is gone.
+    pub(super) fn clear(&mut self) {
+        self.reasons = 0;
+        self.ask = false;
+    }
+
+    pub(super) fn has(&self, state: SessionState) -> bool {
+        self.reasons & bit(state) != 0
+    }
+
+    /// Whether there is none, of any kind.
+    pub(super) fn is_empty(&self) -> bool {
+        self.reasons == 0 && !self.session_mode
+    }
+
+    /// Whether a state is left that only the end of the session, or a reset, ends.
+    pub(super) fn any_state(&self) -> bool {
+        self.reasons != 0
+    }
+
+    /// Whether a reset would leave some of it, so that only closing the upstream ends it.
+    pub(super) fn survives_reset(&self) -> bool {
+        const LASTING: [SessionState; 6] = [
+            SessionState::Prepared,
+            SessionState::Seed,
+            SessionState::Load,
+            SessionState::ReplicationSlot,
+            SessionState::ReplicationOrigin,
+            SessionState::Backup,
+        ];
+        LASTING.into_iter().any(|state| self.has(state))
+    }
+
+    /// Whether asking the upstream may end a reason.
+    pub(super) fn worth_asking(&self) -> bool {
+        self.ask && self.reasons & ASKABLE != 0
+    }
+
+    /// What the upstream answered to [`PROBE`].
+    pub(super) fn told(&mut self, mask: u16) {
+        self.ask = false;
+        self.reasons &= !ASKABLE | mask;
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_is_gone_is_no_longer_a_reason() {
+        let mut pins = Pins::default();
+        pins.add(SessionState::TempTable);
+        pins.add(SessionState::Sequence);
+        assert!(!pins.worth_asking());
+        pins.ask = true;
+        assert!(pins.worth_asking());
+        pins.told(0);
+        assert!(!pins.is_empty() && !pins.has(SessionState::TempTable));
+        pins.remove(SessionState::Sequence);
+        assert!(pins.is_empty() && !pins.worth_asking());
+        assert!(!Pins::session_mode().is_empty());
+    }
+}

@@ -1,0 +1,237 @@
+//! The client's statements under our names (H93 to H95).
+
+use std::sync::Arc;
+
+use super::end::End;
+use super::frontend::{Frame, Next};
+use super::held::Note;
+use super::link::Link;
+use super::state::{NAMES_MAX, Named, Work};
+use crate::pool::statements::{Identity, Statement, fresh_id};
+use crate::wire::error::PgError;
+use crate::wire::frame;
+use crate::wire::replies::{Kind, Show};
+
+/// A statement name that no upstream has.
+const NO_STATEMENT: &[u8] = b"pgweir_none\0";
+
+/// Literals that the upstream reads as a moment when it parses them. A statement with one is
+/// private: its moment is its own (H94).
+const MOMENTS: [&[u8]; 4] = [b"now", b"today", b"tomorrow", b"yesterday"];
+
+impl Link<'_> {
+    pub(super) fn parse_named(
+        &mut self,
+        frame: &Frame<'_>,
+        name: &[u8],
+        body: &[u8],
+        work: Work,
+        scratch: &mut Vec<u8>,
+    ) -> Result<Next, End> {
+        if let Some(known) = self.state.statements.get(name) {
+            // Sent under a name that is taken on the upstream too, so that it fails there.
+            let statement = Arc::clone(&known.statement);
+            self.put_on_upstream(&statement, scratch);
+            let ours = statement.name();
+            frame::push(scratch, b'P', &[&ours, body]);
+            let note = Note::Duplicate {
+                ours,
+                theirs: name.into(),
+            };
+            self.held.expect(Kind::Parse, Show::Forward, note);
+            return self.replaced(frame);
+        }
+        if self.state.statements.len() >= NAMES_MAX {
+            let error = PgError::error(
+                "53400",
+                format!("this session has {NAMES_MAX} prepared statements already"),
+            )
+            .hint("Close statements that are no longer needed.");
+            frame::push(scratch, b'P', &[b"\0pgweir refuses\0\0\0"]);
+            self.held.lease.unnamed = 0;
+            let note = Note::Refused(Box::new(error));
+            self.held.expect(Kind::Parse, Show::Forward, note);
+            return self.replaced(frame);
+        }
+        if !frame.whole {
+            // Too large to be kept, so it stays under its own name on this upstream.
+            self.held.pins.add(crate::sql::effect::SessionState::Prepared);
+            self.held.expect(Kind::Parse, Show::Forward, Note::None);
+            return Ok(Next::Raw(frame.body.len() + frame::HEADER_BYTES));
+        }
+        let statement = self.pool.statements.intern(Identity {
+            body: body.into(),
+            vector: self.state.vector(),
+            alone: if has_moment(body) { fresh_id() } else { 0 },
+        });
+        let id = statement.id;
+        self.held.used.push(Arc::clone(&statement));
+        let note = Note::Parsed {
+            name: name.into(),
+            id,
+        };
+        if self.held.lease.prepared.touch(id) {
+            // It is there already; a Close of nothing takes its place in the pipeline.
+            frame::push(scratch, b'C', &[b"S", NO_STATEMENT]);
+            self.held.expect(Kind::Close, Show::As(b'1'), note);
+        } else {
+            self.make_room(id, scratch);
+            frame::push(scratch, b'P', &[&statement.name(), body]);
+            self.held.expect(Kind::Parse, Show::Forward, note);
+        }
+        self.state
+            .statements
+            .insert(name.into(), Named { statement, work });
+        self.replaced(frame)
+    }
+
+    fn replaced(&self, frame: &Frame<'_>) -> Result<Next, End> {
+        Ok(Next::Replaced(frame.body.len() + frame::HEADER_BYTES))
+    }
+
+    /// Makes sure that the upstream has the client's statement `name`: our name for it, and what it
+    /// does. `None` when the client has none of that name.
+    pub(super) fn use_named(
+        &mut self,
+        name: &[u8],
+        scratch: &mut Vec<u8>,
+    ) -> Option<(Vec<u8>, Work)> {
+        let named = self.state.statements.get_mut(name)?;
+        if named.statement.is_retired() {
+            named.statement = self.pool.statements.intern(Identity {
+                body: Arc::clone(&named.statement.body),
+                vector: Arc::from(&b"retired"[..]),
+                alone: fresh_id(),
+            });
+        }
+        let statement = Arc::clone(&named.statement);
+        let work = named.work.clone();
+        self.put_on_upstream(&statement, scratch);
+        Some((statement.name(), work))
+    }
+
+    /// The same for the unnamed statement. When the client has none, the upstream must have none
+    /// either, so that its error is the true one.
+    pub(super) fn use_unnamed(&mut self, scratch: &mut Vec<u8>) -> Work {
+        let Some(unnamed) = &self.state.unnamed else {
+            if self.held.lease.unnamed != 0 {
+                self.held.lease.unnamed = 0;
+                frame::push(scratch, b'C', &[b"S\0"]);
+                self.held.expect(Kind::Close, Show::Hide, Note::None);
+            }
+            return None;
+        };
+        let (id, work) = (unnamed.id, unnamed.work.clone());
+        if self.held.lease.unnamed != id {
+            frame::push(scratch, b'P', &[b"\0", &unnamed.body]);
+            self.held.lease.unnamed = id;
+            self.held.expect(Kind::Parse, Show::Hide, Note::Unnamed);
+        }
+        work
+    }
+
+    /// 0A000: one of the statements just used has a result of another type than when it was prepared
+    /// (H95). Prepared anew, under another name, it works again.
+    pub(super) fn result_type_changed(&mut self) {
+        for statement in self.held.used.drain(..) {
+            statement.retire();
+            self.held.lease.prepared.remove(statement.id);
+        }
+    }
+
+    fn put_on_upstream(&mut self, statement: &Arc<Statement>, scratch: &mut Vec<u8>) {
+        self.held.used.push(Arc::clone(statement));
+        if self.held.lease.prepared.touch(statement.id) {
+            return;
+        }
+        self.make_room(statement.id, scratch);
+        frame::push(scratch, b'P', &[&statement.name(), &statement.body]);
+        let note = Note::Ours { id: statement.id };
+        self.held.expect(Kind::Parse, Show::Hide, note);
+    }
+
+    /// Enters `id` among the upstream's statements, and closes the one that has to go for it.
+    fn make_room(&mut self, id: u64, scratch: &mut Vec<u8>) {
+        if let Some(evicted) = self.held.lease.prepared.insert(id) {
+            let name = format!("pgweir_{evicted}\0");
+            frame::push(scratch, b'C', &[b"S", name.as_bytes()]);
+            self.held.expect(Kind::Close, Show::Hide, Note::None);
+        }
+    }
+
+    /// The client closes `name`. The upstream keeps its statement for others.
+    pub(super) fn close_named(
+        &mut self,
+        bytes: usize,
+        name: &[u8],
+        scratch: &mut Vec<u8>,
+    ) -> Next {
+        let Some(named) = self.state.statements.remove(name) else {
+            self.held.expect(Kind::Close, Show::Forward, Note::None);
+            return Next::Raw(bytes);
+        };
+        frame::push(scratch, b'C', &[b"S", NO_STATEMENT]);
+        let note = Note::Closed {
+            name: name.into(),
+            named,
+        };
+        self.held.expect(Kind::Close, Show::Forward, note);
+        Next::Replaced(bytes)
+    }
+
+    /// These messages were skipped: what they promised did not happen.
+    pub(super) fn undo(&mut self, note: Note) {
+        match note {
+            Note::Parsed { name, id } => {
+                self.held.lease.prepared.remove(id);
+                let ours = |named: &Named| named.statement.id == id;
+                if self.state.statements.get(&name).is_some_and(ours) {
+                    self.state.statements.remove(&name);
+                }
+            }
+            Note::Ours { id } => self.held.lease.prepared.remove(id),
+            Note::Unnamed => {
+                self.state.unnamed = None;
+                // It may have kept the one before.
+                self.held.lease.unnamed = u64::MAX;
+            }
+            Note::Closed { name, named } => {
+                self.state.statements.entry(name).or_insert(named);
+            }
+            Note::Running { work, done, .. } => {
+                for statement in work.iter().skip(done) {
+                    super::effects::failed(self.held, statement);
+                }
+            }
+            Note::None | Note::Duplicate { .. } | Note::Settings | Note::Refused(_) => {}
+        }
+    }
+}
+
+/// Whether a literal of the text starts with a word for a moment.
+fn has_moment(body: &[u8]) -> bool {
+    body.iter()
+        .enumerate()
+        .filter(|&(_, &byte)| byte == b'\'')
+        .any(|(at, _)| {
+            let literal = body.get(at + 1..).unwrap_or_default().trim_ascii_start();
+            MOMENTS.iter().any(|moment| {
+                literal
+                    .get(..moment.len())
+                    .is_some_and(|head| head.eq_ignore_ascii_case(moment))
+            })
+        })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn moments_are_found_in_literals_only() {
+        assert!(has_moment(b"select 'now'::timestamp\0"));
+        assert!(has_moment(b"select timestamp ' TODAY '\0"));
+        assert!(!has_moment(b"select now()\0"));
+        assert!(!has_moment(b"select 'knowledge'\0"));
+    }
+}

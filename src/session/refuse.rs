@@ -1,0 +1,74 @@
+//! What a pool's rules do not allow.
+
+use crate::config::{PinPolicy, PoolMode};
+use crate::sql::effect::{Effect, Statement};
+use crate::wire::error::PgError;
+
+/// The rules of a pool that a session looks at with each statement.
+#[derive(Clone, Copy, Debug)]
+pub struct Rules {
+    pub mode: PoolMode,
+    pub pin: PinPolicy,
+}
+
+/// The error for a text that the pool's rules forbid.
+pub(super) fn refusal(work: &[Statement], rules: Rules) -> Option<PgError> {
+    let effects = || work.iter().flat_map(|statement| statement.effects.iter());
+    if rules.mode == PoolMode::Statement && effects().any(|e| matches!(e, Effect::Begin)) {
+        return Some(
+            PgError::error("0A000", "transaction blocks are not allowed in statement mode")
+                .hint("Set pool.mode = \"transaction\" for this database."),
+        );
+    }
+    if rules.pin == PinPolicy::Error && rules.mode != PoolMode::Session {
+        return effects().find_map(|effect| match effect {
+            Effect::Pin(state) => Some(
+                PgError::error(
+                    "0A000",
+                    format!(
+                        "this statement makes session state ({}) that would hold on to an upstream connection",
+                        state.as_str()
+                    ),
+                )
+                .hint("Set pool.pin = \"pin\", or use a pool in session mode."),
+            ),
+            _ => None,
+        });
+    }
+    None
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::sql::effect::SessionState;
+
+    fn does(effect: Effect) -> [Statement; 1] {
+        [Statement {
+            effects: Box::new([effect]),
+            hidden: None,
+        }]
+    }
+
+    #[test]
+    fn statement_mode_has_no_transaction_blocks() {
+        let rules = Rules {
+            mode: PoolMode::Statement,
+            pin: PinPolicy::Pin,
+        };
+        assert!(refusal(&does(Effect::Begin), rules).is_some());
+        assert!(refusal(&does(Effect::SetLocal), rules).is_none());
+    }
+
+    #[test]
+    fn pins_are_refused_where_the_pool_says_so() {
+        let mut rules = Rules {
+            mode: PoolMode::Transaction,
+            pin: PinPolicy::Error,
+        };
+        let listen = does(Effect::Pin(SessionState::Listen));
+        assert!(refusal(&listen, rules).is_some());
+        rules.mode = PoolMode::Session;
+        assert!(refusal(&listen, rules).is_none());
+    }
+}

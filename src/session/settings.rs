@@ -1,0 +1,132 @@
+//! A session's settings through its transactions: `ROLLBACK` takes back what was set since `BEGIN`.
+
+use std::sync::Arc;
+
+use crate::pool::state::Settings;
+
+/// Savepoints whose settings are remembered, per transaction. A session that nests deeper and then
+/// rolls back to a forgotten one is pinned, because nobody knows its settings then.
+const SAVEPOINTS_MAX: usize = 1_000;
+
+/// A session's settings through transactions: `ROLLBACK` takes back what was set since `BEGIN`.
+#[derive(Clone, Debug)]
+pub struct Staged {
+    now: Arc<Settings>,
+    committed: Arc<Settings>,
+    savepoints: Vec<(Box<[u8]>, Arc<Settings>)>,
+}
+
+impl Staged {
+    /// Settings with no transaction running.
+    pub fn new(settings: Arc<Settings>) -> Self {
+        Self {
+            committed: Arc::clone(&settings),
+            now: settings,
+            savepoints: Vec::new(),
+        }
+    }
+
+    /// As the session sees them now.
+    pub fn now(&self) -> &Arc<Settings> {
+        &self.now
+    }
+
+    /// Changes them; the change lasts if the transaction commits.
+    pub fn change(&mut self, change: impl FnOnce(&mut Settings)) {
+        change(Arc::make_mut(&mut self.now));
+        if self.now.is_empty() {
+            self.now = Settings::defaults();
+        }
+    }
+
+    /// As another's are now.
+    pub fn follow(&mut self, other: &Self) {
+        self.now = Arc::clone(&other.now);
+    }
+
+    /// The transaction, explicit or implicit, committed.
+    pub fn commit(&mut self) {
+        if !Arc::ptr_eq(&self.committed, &self.now) {
+            self.committed = Arc::clone(&self.now);
+        }
+        self.savepoints.clear();
+    }
+
+    /// It rolled back.
+    pub fn rollback(&mut self) {
+        if !Arc::ptr_eq(&self.committed, &self.now) {
+            self.now = Arc::clone(&self.committed);
+        }
+        self.savepoints.clear();
+    }
+
+    /// `SAVEPOINT name`.
+    pub fn savepoint(&mut self, name: &[u8]) {
+        if self.savepoints.len() < SAVEPOINTS_MAX {
+            self.savepoints.push((name.into(), Arc::clone(&self.now)));
+        }
+    }
+
+    /// `ROLLBACK TO name`; false when that savepoint is not remembered.
+    #[must_use]
+    pub fn rollback_to(&mut self, name: &[u8]) -> bool {
+        let Some(at) = self.find(name) else {
+            return false;
+        };
+        self.savepoints.truncate(at + 1);
+        if let Some((_, settings)) = self.savepoints.last() {
+            self.now = Arc::clone(settings);
+        }
+        true
+    }
+
+    /// `RELEASE name`.
+    pub fn release(&mut self, name: &[u8]) {
+        if let Some(at) = self.find(name) {
+            self.savepoints.truncate(at);
+        }
+    }
+
+    fn find(&self, name: &[u8]) -> Option<usize> {
+        self.savepoints
+            .iter()
+            .rposition(|(candidate, _)| candidate.as_ref() == name)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::pool::state::Setting;
+
+    fn settings(list: &[(&str, &str)]) -> Settings {
+        let mut settings = Settings::default();
+        for (name, value) in list {
+            settings.set(name, Setting::Value(value.as_bytes().into()));
+        }
+        settings
+    }
+
+    #[test]
+    fn rollback_and_savepoints_take_back() {
+        let mut staged = Staged::new(Settings::defaults());
+        let set = |staged: &mut Staged, value: &str| {
+            let value = Setting::Value(value.as_bytes().into());
+            staged.change(|s| s.set("x", value));
+        };
+        set(&mut staged, "1");
+        staged.commit();
+        set(&mut staged, "2");
+        staged.savepoint(b"a");
+        set(&mut staged, "3");
+        staged.savepoint(b"b");
+        set(&mut staged, "4");
+        assert!(staged.rollback_to(b"a"));
+        assert_eq!(staged.now(), &Arc::new(settings(&[("x", "2")])));
+        assert!(!staged.rollback_to(b"b"));
+        staged.rollback();
+        assert_eq!(staged.now(), &Arc::new(settings(&[("x", "1")])));
+        staged.change(|s| s.remove("x"));
+        assert!(Arc::ptr_eq(staged.now(), &Settings::defaults()));
+    }
+}
