@@ -84,7 +84,8 @@ pub enum Error {
 }
 
 impl Error {
-    fn io(what: impl Into<String>, source: io::Error) -> Self {
+    /// What could not be done, and why not.
+    pub fn io(what: impl Into<String>, source: io::Error) -> Self {
         let what = what.into();
         Self::Io { what, source }
     }
@@ -115,7 +116,7 @@ pub fn run(round_trip: Duration) -> ExitCode {
 }
 
 /// `None` when a signal came first; `work` is dropped then, and with it all that it has started.
-async fn until_interrupted<T>(work: impl Future<Output = T>) -> Option<T> {
+pub async fn until_interrupted<T>(work: impl Future<Output = T>) -> Option<T> {
     let mut signals = Vec::new();
     for kind in [
         SignalKind::interrupt(),

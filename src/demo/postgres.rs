@@ -169,7 +169,8 @@ async fn initdb(
     let log = scratch.path().join("initdb.log");
     // It ends its own children on SIGTERM.
     let process = Process::spawn(&mut command, "initdb", &log, Stop::Term)?;
-    process.finish().await
+    process.finish().await?;
+    Ok(())
 }
 
 /// A certificate for localhost. By the openssl command, which comes along with Debian's

@@ -102,15 +102,15 @@ impl Process {
         }
     }
 
-    /// Waits for its end, which must be a success.
+    /// Waits for its end, which must be a success; gives what it said.
     ///
     /// # Errors
     /// When it fails, or takes too long.
-    pub async fn finish(mut self) -> Result<(), Error> {
+    pub async fn finish(mut self) -> Result<String, Error> {
         let start = Instant::now();
         loop {
             match self.poll()? {
-                Some(status) if status.success() => return Ok(()),
+                Some(status) if status.success() => return Ok(self.said()),
                 Some(_) => return Err(self.ended()),
                 None => self.keep_waiting(start).await?,
             }
