@@ -1,6 +1,5 @@
 #![expect(clippy::unwrap_used, reason = "a failed step is a failed test")]
 #![expect(clippy::panic, reason = "a failed check is a failed test")]
-#![expect(clippy::indexing_slicing, reason = "a short reply is a failed test")]
 //! Everything that needs the real binary and a real Postgres. One binary, so that it links once.
 
 mod demo;
