@@ -11,6 +11,7 @@ use tokio::io::{AsyncReadExt, AsyncWriteExt, copy_bidirectional_with_sizes};
 use tokio::net::tcp::{OwnedReadHalf, OwnedWriteHalf};
 use tokio::net::{TcpListener, TcpStream};
 use tokio::sync::mpsc;
+use tokio::task::yield_now;
 use tokio::time::{Instant, sleep, sleep_until};
 
 /// How much is copied at once. A query and its answer fit; larger sizes were no cheaper.
@@ -19,6 +20,10 @@ const CHUNK_BYTES: usize = 16 << 10;
 /// Chunks under way in one direction of a delayed connection: 16 MiB at most, which is 1.9 Gbit/s
 /// over 70 ms. What is beyond waits in the sender's socket, as it would on a real line.
 const CHUNKS_MAX: usize = 1024;
+
+/// The runtime's timer is late by up to two ticks of a millisecond: in a demo of round trips that
+/// would be seen. So long before its time a chunk is waited for awake.
+const AWAKE: Duration = Duration::from_millis(2);
 
 /// How long to wait after accept failed: file descriptors may come back.
 const ACCEPT_PAUSE: Duration = Duration::from_millis(100);
@@ -102,13 +107,22 @@ async fn take(
 /// Hands bytes over when they are due, and the end of the stream after them.
 async fn deliver(mut to: OwnedWriteHalf, mut queue: mpsc::Receiver<Chunk>) -> io::Result<()> {
     while let Some((due, bytes)) = queue.recv().await {
-        sleep_until(due).await;
+        until(due).await;
         if bytes.is_empty() {
             break;
         }
         to.write_all(&bytes).await?;
     }
     to.shutdown().await
+}
+
+async fn until(due: Instant) {
+    if let Some(early) = due.checked_sub(AWAKE) {
+        sleep_until(early).await;
+    }
+    while Instant::now() < due {
+        yield_now().await;
+    }
 }
 
 #[cfg(test)]

@@ -6,4 +6,10 @@ pub use snapshot::Snapshot;
 use std::sync::Arc;
 #[derive(Debug, Default)]
 pub struct Catalog;
-impl Catalog { pub fn snapshot(&self)->Option<Arc<Snapshot>>{None} pub fn invalidate(&self){} pub async fn keep<D>(self: Arc<Self>, _d: D, _p: std::time::Duration){} }
+impl Catalog {
+    pub fn snapshot(&self) -> Option<Arc<Snapshot>> {
+        None
+    }
+    pub fn invalidate(&self) {}
+    pub async fn keep<D>(self: Arc<Self>, _d: D, _p: std::time::Duration) {}
+}

@@ -171,14 +171,13 @@ async fn show(round_trip: Duration, progress: &mut impl Write) -> Result<String,
     let through = Target::parse(&url(USER, &password, near))?;
     let [directly, through] = measure([&directly, &through]).await?;
     let table = table::table(&directly, &through, round_trip);
+    let millis = round_trip.as_millis();
     Ok(format!(
         "{table}\n\
-         Medians of {ROUNDS} clients each way, with TLS and SCRAM-SHA-256, to PostgreSQL {version} behind a round \
-         trip of {} ms; pgweir stands\nbeside the client, and was started with one connection open \
-         (--pool-min-idle 1).\n\
-         With yours: pgweir --upstream postgres://user:password@host:5432/db, then change host and \
-         port in the application to 127.0.0.1:6432.\n",
-        round_trip.as_millis()
+         Medians of {ROUNDS} clients each way: TLS, SCRAM-SHA-256, PostgreSQL {version} {millis} ms away; \
+         pgweir is beside the client, its pool warm.\n\
+         With yours: pgweir --upstream postgres://user:password@host:5432/db, and 127.0.0.1:6432 \
+         in the application.\n"
     ))
 }
 

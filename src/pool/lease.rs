@@ -69,14 +69,20 @@ impl Deref for Lease {
     type Target = Warm;
 
     fn deref(&self) -> &Warm {
-        #[expect(clippy::expect_used, reason = "only give_back and drop take it, and both end self")]
+        #[expect(
+            clippy::expect_used,
+            reason = "only give_back and drop take it, and both end self"
+        )]
         self.warm.as_deref().expect("a lease has its upstream")
     }
 }
 
 impl DerefMut for Lease {
     fn deref_mut(&mut self) -> &mut Warm {
-        #[expect(clippy::expect_used, reason = "only give_back and drop take it, and both end self")]
+        #[expect(
+            clippy::expect_used,
+            reason = "only give_back and drop take it, and both end self"
+        )]
         self.warm.as_deref_mut().expect("a lease has its upstream")
     }
 }

@@ -59,11 +59,8 @@ impl Drop for Warm {
         self.live.fetch_sub(1, Ordering::Relaxed);
         // Terminate, so that the server does not log a lost connection; it may not be taken.
         let mut cx = Context::from_waker(Waker::noop());
-        let write = tokio::io::AsyncWrite::poll_write(
-            Pin::new(&mut self.stream),
-            &mut cx,
-            b"X\0\0\0\x04",
-        );
+        let write =
+            tokio::io::AsyncWrite::poll_write(Pin::new(&mut self.stream), &mut cx, b"X\0\0\0\x04");
         if let Poll::Ready(Ok(_)) = write {
             tracing::trace!("upstream closed");
         }

@@ -144,7 +144,11 @@ impl State {
         let entry = plan.databases.get(database);
         let target = plan.target(entry);
         let dbname = entry
-            .and_then(|e| e.dbname.as_deref().or(e.target.as_ref()?.database.as_deref()))
+            .and_then(|e| {
+                e.dbname
+                    .as_deref()
+                    .or(e.target.as_ref()?.database.as_deref())
+            })
             .unwrap_or(database);
         let connector = self.connector(&target.tls)?;
         let (user, dbname) = (user.to_owned(), dbname.to_owned());
@@ -195,12 +199,7 @@ impl Plan {
     }
 
     /// What logs `user` in upstream: the configuration's password for it, else the client's own.
-    fn credential(
-        &self,
-        entry: Option<&Database>,
-        user: &str,
-        own: &Credential,
-    ) -> Credential {
+    fn credential(&self, entry: Option<&Database>, user: &str, own: &Credential) -> Credential {
         let target = self.target(entry);
         let forced = entry.filter(|e| e.user.is_some());
         let password = match forced {

@@ -75,8 +75,7 @@ impl Settings {
 
     /// `RESET ALL`: everything but who is asking.
     pub fn reset_all(&mut self) {
-        self.0
-            .retain(|(name, _)| IDENTITY.contains(&name.as_ref()));
+        self.0.retain(|(name, _)| IDENTITY.contains(&name.as_ref()));
     }
 
     fn position(&self, name: &str) -> Result<usize, usize> {
@@ -237,7 +236,10 @@ mod tests {
     fn a_difference_sets_and_resets() {
         let from = settings(&[("timezone", "UTC"), ("app.tenant", "red")]);
         let mut to = settings(&[("timezone", "Asia/Tokyo")]);
-        to.set("work_mem", Setting::Sql(b"SET work_mem = '1MB'".as_slice().into()));
+        to.set(
+            "work_mem",
+            Setting::Sql(b"SET work_mem = '1MB'".as_slice().into()),
+        );
         assert_eq!(
             text(&from, &to),
             "RESET \"app\".\"tenant\";\
@@ -273,7 +275,10 @@ mod tests {
     #[test]
     fn session_authorization_takes_the_role_with_it() {
         let mut a = settings(&[("role", "x")]);
-        a.set("session_authorization", Setting::Value(b"y".as_slice().into()));
+        a.set(
+            "session_authorization",
+            Setting::Value(b"y".as_slice().into()),
+        );
         assert_eq!(a.find("role"), None);
     }
 }

@@ -125,12 +125,7 @@ impl Link<'_> {
         Ok(next)
     }
 
-    fn message(
-        &mut self,
-        header: Header,
-        body: &[u8],
-        scratch: &mut Vec<u8>,
-    ) -> Result<Next, End> {
+    fn message(&mut self, header: Header, body: &[u8], scratch: &mut Vec<u8>) -> Result<Next, End> {
         let here = HEADER_BYTES + body.len();
         let show = match header.tag {
             // Notifications belong to the session that listens, whatever is being answered.
@@ -224,12 +219,7 @@ impl Link<'_> {
         true
     }
 
-    fn ready(
-        &mut self,
-        status: Status,
-        note: &Note,
-        scratch: &mut Vec<u8>,
-    ) -> Result<bool, End> {
+    fn ready(&mut self, status: Status, note: &Note, scratch: &mut Vec<u8>) -> Result<bool, End> {
         if matches!(note, Note::Settings) {
             self.held.settling = false;
             let reported = Arc::clone(&self.held.lease.reported);

@@ -219,7 +219,10 @@ impl Registry {
             return;
         };
         // Constant time: the key is a secret that anybody may guess at.
-        #[expect(deprecated, reason = "ring has no other comparison, and no timing claim is lost")]
+        #[expect(
+            deprecated,
+            reason = "ring has no other comparison, and no timing claim is lost"
+        )]
         let same = ring::constant_time::verify_slices_are_equal(&ours, key).is_ok();
         if same {
             handle.cancel().await;

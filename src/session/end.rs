@@ -89,8 +89,11 @@ impl End {
                 "terminating connection due to administrator command",
             )),
             Self::TransactionBlock => Some(
-                PgError::fatal("0A000", "transaction blocks are not allowed in statement mode")
-                    .hint("Set pool.mode = \"transaction\" for this database."),
+                PgError::fatal(
+                    "0A000",
+                    "transaction blocks are not allowed in statement mode",
+                )
+                .hint("Set pool.mode = \"transaction\" for this database."),
             ),
         }
     }

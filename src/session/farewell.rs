@@ -69,9 +69,11 @@ impl Session {
             if let Err(error) = held.lease.cancel.cancel(CANCEL_TIMEOUT).await {
                 tracing::debug!(%error, "cancelling an abandoned query failed");
             }
-            held.lease.discard("its client left in the middle of a request");
+            held.lease
+                .discard("its client left in the middle of a request");
         } else {
-            held.lease.discard("its session ended and it could not be kept");
+            held.lease
+                .discard("its session ended and it could not be kept");
         }
     }
 }

@@ -103,7 +103,11 @@ impl Link<'_> {
         if self.client.rest > 0 {
             let count = self.client.rest.min(bytes.len());
             self.client.rest -= count;
-            return Ok(if count == 0 { Next::Wait } else { Next::Raw(count) });
+            return Ok(if count == 0 {
+                Next::Wait
+            } else {
+                Next::Raw(count)
+            });
         }
         let Some(header) = frame::frontend_header(bytes)? else {
             return Ok(Next::Wait);
@@ -151,7 +155,8 @@ impl Link<'_> {
                 self.resettle(scratch);
                 // It may call any function, by number.
                 self.held.hide(effect::Hidden::Function);
-                self.held.expect(Kind::FunctionCall, Show::Forward, Note::None);
+                self.held
+                    .expect(Kind::FunctionCall, Show::Forward, Note::None);
                 Ok(Next::Raw(frame.here()))
             }
             b'c' | b'f' => {
@@ -199,7 +204,8 @@ impl Link<'_> {
             return Ok(Next::Replaced(frame.here()));
         }
         self.held.runs(&work);
-        self.held.expect(Kind::Query, Show::Forward, running(Some(work)));
+        self.held
+            .expect(Kind::Query, Show::Forward, running(Some(work)));
         Ok(Next::Raw(frame.here()))
     }
 
@@ -326,7 +332,8 @@ impl Link<'_> {
         if self.held.settling && work.as_deref().is_some_and(ends_transaction) {
             return Ok(Next::Wait);
         }
-        self.held.expect(Kind::Execute, Show::Forward, running(work));
+        self.held
+            .expect(Kind::Execute, Show::Forward, running(work));
         Ok(Next::Raw(frame.here()))
     }
 
@@ -383,16 +390,14 @@ impl Link<'_> {
     /// Another session's `nextval` must not answer this one's `currval`: an honest error instead.
     fn forget_sequences(&mut self, scratch: &mut Vec<u8>) {
         if !self.held.pins.has(effect::SessionState::Sequence) && self.held.between_requests() {
-            self.held
-                .query(scratch, b"DISCARD SEQUENCES", Note::None);
+            self.held.query(scratch, b"DISCARD SEQUENCES", Note::None);
         }
     }
 
     /// After a RESET the upstream is at its own default, and the client's is its start-up value.
     fn resettle(&mut self, scratch: &mut Vec<u8>) {
         let wanted = self.state.settings.now();
-        if std::sync::Arc::ptr_eq(wanted, self.held.settings.now())
-            || !self.held.between_requests()
+        if std::sync::Arc::ptr_eq(wanted, self.held.settings.now()) || !self.held.between_requests()
         {
             return;
         }

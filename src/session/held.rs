@@ -26,15 +26,26 @@ pub(super) enum Note {
         tag: Option<&'static str>,
     },
     /// The client's Parse of a named statement.
-    Parsed { name: Box<[u8]>, id: u64 },
+    Parsed {
+        name: Box<[u8]>,
+        id: u64,
+    },
     /// The client's Parse of the unnamed statement.
     Unnamed,
     /// A Parse of ours that puts a statement on this upstream.
-    Ours { id: u64 },
+    Ours {
+        id: u64,
+    },
     /// A Parse that fails because the client's name is taken; its error names ours.
-    Duplicate { ours: Vec<u8>, theirs: Box<[u8]> },
+    Duplicate {
+        ours: Vec<u8>,
+        theirs: Box<[u8]>,
+    },
     /// The client's Close of a statement.
-    Closed { name: Box<[u8]>, named: Named },
+    Closed {
+        name: Box<[u8]>,
+        named: Named,
+    },
     /// Our own query that brings the upstream to the client's settings.
     Settings,
     /// Sent to fail: this error takes the place of the upstream's.

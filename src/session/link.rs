@@ -60,11 +60,7 @@ impl Link<'_> {
         if !self.held.inbox.has_room() || !self.client.out.has_room() {
             return Ok(false);
         }
-        match self
-            .held
-            .inbox
-            .poll_fill(&mut self.held.lease.stream, cx)
-        {
+        match self.held.inbox.poll_fill(&mut self.held.lease.stream, cx) {
             Poll::Pending => Ok(false),
             Poll::Ready(Ok(0)) => Err(End::UpstreamClosed {
                 told: self.held.told_fatal,

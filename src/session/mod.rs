@@ -37,8 +37,8 @@ use self::pin::Pins;
 use self::refuse::Rules;
 use self::state::State;
 use crate::config::PoolMode;
-use crate::pool::lease::Lease;
 use crate::pool::Pool;
+use crate::pool::lease::Lease;
 use crate::wire::error::PgError;
 use crate::wire::frame;
 

@@ -69,8 +69,7 @@ fn parameter(values: &[u8], number: usize) -> Option<&[u8]> {
 mod tests {
     use super::*;
 
-    const VALUES: &[u8] =
-        b"\0\x01\0\0\0\x03\0\0\0\x05app.x\xff\xff\xff\xff\0\0\0\x03red\0\0";
+    const VALUES: &[u8] = b"\0\x01\0\0\0\x03\0\0\0\x05app.x\xff\xff\xff\xff\0\0\0\x03red\0\0";
 
     #[test]
     fn parameters_are_found_by_number() {

@@ -55,7 +55,9 @@ impl Link<'_> {
         }
         if !frame.whole {
             // Too large to be kept, so it stays under its own name on this upstream.
-            self.held.pins.add(crate::sql::effect::SessionState::Prepared);
+            self.held
+                .pins
+                .add(crate::sql::effect::SessionState::Prepared);
             self.held.expect(Kind::Parse, Show::Forward, Note::None);
             return Ok(Next::Raw(frame.body.len() + frame::HEADER_BYTES));
         }
@@ -160,12 +162,7 @@ impl Link<'_> {
     }
 
     /// The client closes `name`. The upstream keeps its statement for others.
-    pub(super) fn close_named(
-        &mut self,
-        bytes: usize,
-        name: &[u8],
-        scratch: &mut Vec<u8>,
-    ) -> Next {
+    pub(super) fn close_named(&mut self, bytes: usize, name: &[u8], scratch: &mut Vec<u8>) -> Next {
         let Some(named) = self.state.statements.remove(name) else {
             self.held.expect(Kind::Close, Show::Forward, Note::None);
             return Next::Raw(bytes);

@@ -16,8 +16,11 @@ pub(super) fn refusal(work: &[Statement], rules: Rules) -> Option<PgError> {
     let effects = || work.iter().flat_map(|statement| statement.effects.iter());
     if rules.mode == PoolMode::Statement && effects().any(|e| matches!(e, Effect::Begin)) {
         return Some(
-            PgError::error("0A000", "transaction blocks are not allowed in statement mode")
-                .hint("Set pool.mode = \"transaction\" for this database."),
+            PgError::error(
+                "0A000",
+                "transaction blocks are not allowed in statement mode",
+            )
+            .hint("Set pool.mode = \"transaction\" for this database."),
         );
     }
     if rules.pin == PinPolicy::Error && rules.mode != PoolMode::Session {

@@ -75,7 +75,11 @@ impl Session {
         }
         let leaving = self.client.leaving;
         self.give_back().await;
-        if leaving { Err(End::Terminated) } else { Ok(()) }
+        if leaving {
+            Err(End::Terminated)
+        } else {
+            Ok(())
+        }
     }
 
     async fn discard(&mut self, why: &'static str) -> Result<(), End> {

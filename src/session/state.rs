@@ -110,7 +110,8 @@ impl State {
     /// `DISCARD ALL`: as it was after login.
     pub(super) fn discard_all(&mut self) {
         let startup = Arc::clone(&self.startup);
-        self.settings.change(|settings| settings.clone_from(&startup));
+        self.settings
+            .change(|settings| settings.clone_from(&startup));
         self.statements.clear();
         self.unnamed = None;
         self.portal = None;
