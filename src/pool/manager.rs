@@ -94,8 +94,6 @@ pub(super) struct Source {
     pub(super) live: Arc<AtomicUsize>,
     pub(super) lifetime_max: Duration,
     pub(super) statements_max: usize,
-    /// The last failure to connect, for all who wait.
-    pub(super) failures: watch::Sender<Option<Arc<ConnectError>>>,
     /// What the latest upstream reported at its start-up: the greeting of the next client.
     pub(super) greeting: watch::Sender<Option<Arc<Reported>>>,
 }

@@ -18,6 +18,9 @@ pub mod state;
 pub mod statements;
 pub mod upstream;
 
+#[cfg(test)]
+mod tests;
+
 use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::task::{Context, Poll, Waker};
@@ -108,7 +111,6 @@ impl Pool {
             live: Arc::clone(&live),
             lifetime_max: limits.lifetime_max,
             statements_max: limits.statements_max,
-            failures: failures.clone(),
             greeting: greeting.clone(),
         });
         let count = |n: usize| u32::try_from(n).unwrap_or(u32::MAX);

@@ -17,7 +17,7 @@ const PAUSE_MAX: Duration = Duration::from_millis(500);
 
 /// While connecting fails, one try at a time and a growing, jittered pause between them.
 #[derive(Debug)]
-pub struct Pace<E> {
+pub(super) struct Pace<E> {
     handshakes: Semaphore,
     probe: Semaphore,
     state: Mutex<State<E>>,
@@ -34,7 +34,7 @@ struct State<E> {
 
 /// The right to try. Dropping it lets the next one try.
 #[derive(Debug)]
-pub struct Turn<'a> {
+pub(super) struct Turn<'a> {
     _handshake: SemaphorePermit<'a>,
     _probe: Option<SemaphorePermit<'a>>,
 }
@@ -59,7 +59,7 @@ impl<E> Pace<E> {
     ///
     /// # Errors
     /// The failure of another try that was made meanwhile: this one would only repeat it.
-    pub async fn turn(&self) -> Result<Turn<'_>, Arc<E>> {
+    pub(super) async fn turn(&self) -> Result<Turn<'_>, Arc<E>> {
         let seen = self.state().count;
         // Neither semaphore is ever closed, so acquiring cannot fail.
         let handshake = acquire(&self.handshakes).await;
@@ -90,14 +90,14 @@ impl<E> Pace<E> {
     }
 
     /// The try succeeded.
-    pub fn succeeded(&self) {
+    pub(super) fn succeeded(&self) {
         let mut state = self.state();
         state.failures = 0;
         state.last = None;
     }
 
     /// The try failed; the next one has to wait.
-    pub fn failed(&self, error: Arc<E>) {
+    pub(super) fn failed(&self, error: Arc<E>) {
         let mut state = self.state();
         let doublings = state.failures.min(8);
         let pause = (PAUSE_MIN * 2u32.pow(doublings)).min(PAUSE_MAX);

@@ -107,9 +107,56 @@ impl Pools {
         Ok(found(&pool))
     }
 
-    /// Each pool, for the end of the process.
-    pub fn all(&self) -> Vec<Arc<Pool>> {
-        self.state().pools.values().cloned().collect()
+    /// How `user` itself logs in to `database`, for pass-through: only the upstream can tell whether
+    /// the credential is right.
+    ///
+    /// # Errors
+    /// As [`Pools::find`].
+    pub fn client_login(
+        &self,
+        database: &str,
+        user: &str,
+        credential: Credential,
+    ) -> Result<Login, PgError> {
+        self.state().login(database, user, credential)
+    }
+
+    /// How questions of our own log in to `database`: with the URL's user.
+    ///
+    /// # Errors
+    /// As [`Pools::find`].
+    pub fn control_login(&self, database: &str) -> Result<Login, PgError> {
+        let mut state = self.state();
+        let plan = Arc::clone(&state.plan);
+        let entry = plan.databases.get(database);
+        let user = entry.and_then(|e| e.user.as_deref());
+        let user = user.unwrap_or(&plan.target(entry).user);
+        let credential = plan.credential(entry, user, &Credential::None);
+        state.login(database, user, credential)
+    }
+
+    /// Opens the pools that are known before any client comes and have a minimum: those of the URL's
+    /// and the databases' own users.
+    pub fn warm_up(&self) {
+        let plan = Arc::clone(&self.state().plan);
+        let named = plan.databases.iter().filter_map(|(name, entry)| {
+            let user = entry
+                .user
+                .as_ref()
+                .unwrap_or(&plan.target(Some(entry)).user);
+            Some((name.clone(), user.clone())).filter(|(_, user)| !user.is_empty())
+        });
+        let from_url = plan.upstream.database.clone();
+        let from_url = from_url.map(|name| (name, plan.upstream.user.clone()));
+        for (database, user) in named.chain(from_url) {
+            let entry = plan.databases.get(&database);
+            let idle_min = plan.limits(entry, &user).idle_min;
+            if idle_min > 0
+                && let Err(error) = self.find(&database, &user, &Credential::None)
+            {
+                tracing::warn!(database, user, %error, "the pool cannot be warmed up");
+            }
+        }
     }
 
     fn state(&self) -> MutexGuard<'_, State> {
@@ -183,7 +230,7 @@ impl State {
             let login = Arc::clone(&login);
             async move { control(&login).await.map(|(client, _task)| client) }
         };
-        let catalog = Arc::new(Catalog::default());
+        let catalog = Catalog::new();
         let keeper = Arc::clone(&catalog).keep(dial, self.plan.pool.catalog_poll);
         tokio::spawn(keeper);
         self.catalogs.insert(database.into(), Arc::clone(&catalog));

@@ -237,6 +237,9 @@ impl Link<'_> {
                 self.held.settings.commit();
             }
             self.state.portals.clear();
+            if std::mem::take(&mut self.held.changed_catalog) {
+                self.pool.catalog.invalidate();
+            }
         }
         if self.held.refused.is_some() {
             // To the client nothing began: our own settings did.

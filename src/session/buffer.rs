@@ -133,11 +133,6 @@ impl Inbox {
             }
         }
     }
-
-    /// As [`Inbox::poll_fill`], awaited.
-    pub(super) async fn fill<R: AsyncRead + Unpin>(&mut self, io: &mut R) -> io::Result<usize> {
-        std::future::poll_fn(|cx| self.poll_fill(io, cx)).await
-    }
 }
 
 impl Drop for Inbox {
@@ -152,13 +147,19 @@ impl Drop for Inbox {
 mod tests {
     use super::*;
 
+    async fn fill(inbox: &mut Inbox, input: &mut &[u8]) -> usize {
+        std::future::poll_fn(|cx| inbox.poll_fill(input, cx))
+            .await
+            .unwrap()
+    }
+
     #[tokio::test]
     async fn an_inbox_grows_for_a_frame_and_gives_its_memory_back() {
         let mut inbox = Inbox::default();
         let mut input: &[u8] = &[7; 40_000];
         while inbox.bytes().len() < 40_000 {
             inbox.reserve(40_000);
-            assert!(inbox.fill(&mut input).await.unwrap() > 0);
+            assert!(fill(&mut inbox, &mut input).await > 0);
         }
         assert!(inbox.bytes().iter().all(|&b| b == 7));
         inbox.advance(39_999);
@@ -166,6 +167,6 @@ mod tests {
         inbox.advance(1);
         inbox.release();
         assert!(inbox.data.is_empty());
-        assert_eq!(inbox.fill(&mut input).await.unwrap(), 0);
+        assert_eq!(fill(&mut inbox, &mut input).await, 0);
     }
 }

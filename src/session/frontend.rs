@@ -380,11 +380,10 @@ impl Link<'_> {
         }
         let (text, _) = frame::split_cstr(frame.body)?;
         let conforming = self.held.lease.reported.standard_conforming();
-        state::work(crate::sql::analyze(
-            text,
-            conforming,
-            self.pool.catalog.snapshot().as_deref(),
-        ))
+        let snapshot = self.pool.catalog.current();
+        // DDL of this very transaction is in nobody's snapshot.
+        let snapshot = snapshot.as_deref().filter(|_| !self.held.changed_catalog);
+        state::work(crate::sql::analyze(text, conforming, snapshot))
     }
 
     /// Another session's `nextval` must not answer this one's `currval`: an honest error instead.

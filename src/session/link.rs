@@ -30,6 +30,9 @@ impl Link<'_> {
             self.pump_backend(cx)?;
             self.pump_frontend(cx)?;
             self.drain(cx)?;
+            if self.client.leaving && !self.held.replies.awaits_ready() {
+                return Poll::Ready(Err(End::Terminated));
+            }
             if self.rests() {
                 return Poll::Ready(Ok(()));
             }
@@ -46,7 +49,7 @@ impl Link<'_> {
         let pins = &self.held.pins;
         self.held.at_rest()
             && self.client.rest == 0
-            && (pins.is_empty() || !pins.settled || pins.worth_asking() || self.client.leaving)
+            && (pins.is_empty() || !pins.settled || pins.worth_asking())
     }
 
     fn drain(&mut self, cx: &mut Context<'_>) -> Result<(), End> {

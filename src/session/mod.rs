@@ -12,6 +12,7 @@ mod effects;
 pub mod end;
 mod farewell;
 mod frontend;
+pub mod greet;
 mod held;
 mod link;
 pub mod open;
@@ -54,6 +55,11 @@ pub struct Session {
 }
 
 impl Session {
+    /// The process is stopping: the session ends as soon as it is idle.
+    pub fn drain(&self) {
+        self.registered.handle().raise(DRAIN);
+    }
+
     /// Serves the client until one side has had enough.
     pub async fn run(mut self) -> End {
         let end = loop {

@@ -52,23 +52,27 @@ impl From<LeaseError> for Refused {
 }
 
 impl Session {
-    /// Starts a session on `stream`, whose client has been told that it is let in: reports the
-    /// upstream's parameters, the cancel key, and that it may begin.
+    /// Starts a session on a connection whose client is let in: what is still to be sent to it goes
+    /// first, then the upstream's parameters, the cancel key, and that it may begin.
     ///
     /// # Errors
     /// The stream comes back with what its client has to be told.
     pub async fn open(
-        stream: Stream,
-        startup: &[(Vec<u8>, Vec<u8>)],
+        (stream, pending): (Stream, Vec<u8>),
+        startup: &[(Box<[u8]>, Box<[u8]>)],
         found: Found,
         registered: Registered,
     ) -> Result<Self, (Stream, Refused)> {
         let (settings, reported) = match effect_of(&found.pool, startup).await {
             Ok(effect) => effect,
-            Err(refused) => return Err((stream, refused)),
+            Err(mut refused) => {
+                refused.frame.splice(..0, pending);
+                return Err((stream, refused));
+            }
         };
         let mut client = Client::new(stream);
         let out = client.out.buffer();
+        *out = pending;
         for (name, value) in reported.iter() {
             frame::push(out, b'S', &[name, b"\0", value, b"\0"]);
         }
@@ -95,7 +99,7 @@ impl Session {
 /// are valid and how it spells them; the next client with the same ones pays no round trip.
 async fn effect_of(
     pool: &Arc<Pool>,
-    startup: &[(Vec<u8>, Vec<u8>)],
+    startup: &[(Box<[u8]>, Box<[u8]>)],
 ) -> Result<(Arc<Settings>, Arc<Reported>), Refused> {
     let greeting = match pool.greeting() {
         Some(greeting) => greeting,
@@ -114,7 +118,7 @@ async fn effect_of(
         key.push(0);
         key.extend_from_slice(value);
         key.push(0);
-        settings.set(&name, Setting::Value(value.as_slice().into()));
+        settings.set(&name, Setting::Value(value.clone()));
     }
     drop_defaults(&mut settings, &greeting);
     if settings.is_empty() {

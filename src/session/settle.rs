@@ -50,9 +50,6 @@ impl Session {
         let Some(held) = self.held.as_mut() else {
             return Ok(());
         };
-        if std::mem::take(&mut held.changed_catalog) {
-            self.pool.catalog.invalidate();
-        }
         if held.refused.is_some() {
             return self.discard("its settings were refused").await;
         }
@@ -68,18 +65,10 @@ impl Session {
                 let _moved: bool = held.lease.detach();
                 held.pins.settled = true;
             }
-            if self.client.leaving {
-                return Err(End::Terminated);
-            }
             return Ok(());
         }
-        let leaving = self.client.leaving;
         self.give_back().await;
-        if leaving {
-            Err(End::Terminated)
-        } else {
-            Ok(())
-        }
+        Ok(())
     }
 
     async fn discard(&mut self, why: &'static str) -> Result<(), End> {

@@ -38,6 +38,9 @@ pub fn analyze(text: &[u8], standard_conforming: bool, catalog: Option<&Snapshot
                 return Analysis::Plain;
             }
         }
+        if statements.is_empty() {
+            statements.reserve_exact(1);
+        }
         statements.push(statement);
         if statements.len() == STATEMENTS_MAX {
             statements.pop();

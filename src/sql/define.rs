@@ -107,7 +107,7 @@ pub(super) fn create(scan: &mut Scan<'_>, cursor: &mut Cursor<'_>) {
 }
 
 /// Whether a temporary table that is being made is gone with its transaction.
-fn drops_on_commit(cursor: &Cursor<'_>) -> bool {
+pub(super) fn drops_on_commit(cursor: &Cursor<'_>) -> bool {
     let mut ahead = cursor.clone();
     // The three words stand behind the columns, or before AS; parentheses cannot hold them.
     let mut before = (Word::Other, Word::Other);

@@ -85,6 +85,9 @@ impl<'c> Scan<'c> {
     pub(super) fn effect(&mut self, effect: Effect) {
         // There are few kinds, so this stays short whatever the text repeats.
         if !self.effects.contains(&effect) {
+            if self.effects.is_empty() {
+                self.effects.reserve_exact(1);
+            }
             self.effects.push(effect);
         }
     }

@@ -39,6 +39,17 @@ impl Special {
             _ => return None,
         })
     }
+
+    /// Whether it leaves something behind that a light reset takes away, or should: a function
+    /// that calls it is then unsafe. What sequences told and the seed of `random` are not worth a
+    /// reset after each function that uses a sequence.
+    pub(crate) fn taints(self) -> bool {
+        match self {
+            Self::SetConfig => true,
+            Self::Pin(state) => !matches!(state, SessionState::Sequence | SessionState::Seed),
+            Self::MayRelease(_) | Self::ReadsSequence => false,
+        }
+    }
 }
 
 /// Whether a built-in runs SQL that it is given as text, so that its name tells nothing: the XML

@@ -146,6 +146,13 @@ impl<N> Replies<N> {
         self.queue.is_empty() && !self.unsynced
     }
 
+    /// Whether a ReadyForQuery is still to come by itself.
+    pub fn awaits_ready(&self) -> bool {
+        let ends =
+            |entry: &Entry<N>| matches!(entry.kind, Kind::Query | Kind::FunctionCall | Kind::Sync);
+        self.queue.iter().any(ends)
+    }
+
     /// Whether the upstream expects CopyData.
     pub fn in_copy(&self) -> bool {
         self.phase == Phase::CopyIn

@@ -2,6 +2,11 @@
 //!
 //! Manual: "Frontend/Backend Protocol", sections "Start-up" and "Message Formats".
 
+mod options;
+mod packet;
+
+pub use packet::{Packet, Replication, Setting, Startup, body_length, parse};
+
 /// The request code of SSLRequest.
 pub const SSL_REQUEST: u32 = 80_877_103;
 /// The request code of GSSENCRequest.
@@ -49,3 +54,6 @@ fn with_length(body: &[u8]) -> Vec<u8> {
     packet.extend_from_slice(body);
     packet
 }
+
+#[cfg(test)]
+mod tests;

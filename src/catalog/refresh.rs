@@ -1,0 +1,199 @@
+//! The catalog snapshot that everyone reads, and the task that keeps it up to date.
+
+use std::fmt::Display;
+use std::future::Future;
+use std::sync::{Arc, Mutex, PoisonError};
+use std::time::Duration;
+
+use arc_swap::{ArcSwapOption, Guard};
+use tokio::sync::Notify;
+use tokio::time::{Instant, sleep, timeout};
+use tokio_postgres::Client;
+use tracing::{debug, info, warn};
+
+use super::load;
+use super::snapshot::Snapshot;
+
+/// How long an invalidation waits for further ones: a migration is a burst of DDL.
+const SETTLE: Duration = Duration::from_millis(50);
+/// The first and the longest wait before a control connection is tried again.
+const RETRY_MIN: Duration = Duration::from_millis(100);
+const RETRY_MAX: Duration = Duration::from_secs(5);
+/// A server that does not answer within this is as good as gone.
+const ANSWER_MAX: Duration = Duration::from_secs(30);
+
+/// One database's catalog snapshot, while there is one.
+#[derive(Debug, Default)]
+pub struct Catalog {
+    snapshot: ArcSwapOption<Snapshot>,
+    /// Counts the invalidations. Held while the snapshot is replaced, so that a load that began
+    /// before an invalidation is never published after it.
+    invalidations: Mutex<u64>,
+    wake: Notify,
+}
+
+/// Why a control connection was given up.
+#[derive(Debug, thiserror::Error)]
+enum Lost {
+    #[error("{}", spelled(.0))]
+    Postgres(#[from] tokio_postgres::Error),
+    #[error("no answer within {} seconds", ANSWER_MAX.as_secs())]
+    Silent(#[from] tokio::time::error::Elapsed),
+}
+
+/// An error with the server's own words, which its `Display` leaves out.
+fn spelled(error: &tokio_postgres::Error) -> String {
+    match error.as_db_error() {
+        Some(server) => format!("{} ({})", server.message(), server.code().code()),
+        None => error.to_string(),
+    }
+}
+
+impl Catalog {
+    /// A catalog of which nothing is known until [`keep`](Self::keep) runs.
+    pub fn new() -> Arc<Self> {
+        Arc::new(Self::default())
+    }
+
+    /// The snapshot, if there is one that holds.
+    pub fn current(&self) -> Guard<Option<Arc<Snapshot>>> {
+        self.snapshot.load()
+    }
+
+    /// Says that functions or what calls them may have changed: there is no snapshot until it has
+    /// been read again. DDL that is not committed needs a second call when it is.
+    pub fn invalidate(&self) {
+        let mut count = self.lock();
+        *count += 1;
+        self.snapshot.store(None);
+        drop(count);
+        self.wake.notify_one();
+    }
+
+    fn lock(&self) -> std::sync::MutexGuard<'_, u64> {
+        // The count cannot be half written.
+        self.invalidations
+            .lock()
+            .unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// Makes `snapshot` the current one, unless there was an invalidation since `seen`.
+    fn publish(&self, snapshot: Snapshot, seen: u64) -> bool {
+        let count = self.lock();
+        let holds = *count == seen;
+        if holds {
+            self.snapshot.store(Some(Arc::new(snapshot)));
+        }
+        drop(count);
+        holds
+    }
+
+    /// Loads the catalog, looks every `poll` whether it changed, and loads it again when it did or
+    /// was invalidated. Without a connection for longer than `poll` there is no snapshot.
+    ///
+    /// Runs until it is dropped; that is safe at any time. `dial` opens a connection that carries
+    /// no client's settings, and runs it.
+    pub async fn keep<D, F, E>(self: Arc<Self>, dial: D, poll: Duration)
+    where
+        D: Fn() -> F,
+        F: Future<Output = Result<Client, E>> + Send,
+        E: Display,
+    {
+        let mut state = Followed {
+            generation: 0,
+            digest: None,
+            checked: Instant::now(),
+        };
+        let mut wait = RETRY_MIN;
+        loop {
+            match timeout(ANSWER_MAX, dial()).await {
+                Ok(Ok(client)) => {
+                    let began = state.checked;
+                    let lost = self.follow(&client, poll, &mut state).await;
+                    warn!(%lost, "catalog: control connection lost");
+                    if state.checked > began {
+                        wait = RETRY_MIN;
+                    }
+                }
+                Ok(Err(error)) => debug!(%error, "catalog: cannot connect"),
+                Err(_elapsed) => debug!("catalog: no answer to connect"),
+            }
+            if state.checked.elapsed() > poll && self.current().is_some() {
+                let count = self.lock();
+                self.snapshot.store(None);
+                drop(count);
+                warn!("catalog: unknown until the database is reached again");
+            }
+            sleep(wait.mul_f64(0.75 + fastrand::f64() / 2.0)).await;
+            wait = (wait * 2).min(RETRY_MAX);
+        }
+    }
+
+    /// Keeps up with the database over one connection, until that fails.
+    async fn follow(&self, client: &Client, poll: Duration, state: &mut Followed) -> Lost {
+        loop {
+            if let Err(lost) = self.check(client, state).await {
+                return lost;
+            }
+            tokio::select! {
+                () = self.wake.notified() => sleep(SETTLE).await,
+                () = sleep(poll) => {}
+            }
+        }
+    }
+
+    /// Loads a snapshot if there is none or the database has changed.
+    async fn check(&self, client: &Client, state: &mut Followed) -> Result<(), Lost> {
+        let seen = *self.lock();
+        // Before the load: a change during it shows in the next digest.
+        let digest = timeout(ANSWER_MAX, load::digest(client)).await??;
+        let changed = state.digest.as_ref() != Some(&digest);
+        if changed || self.current().is_none() {
+            let generation = state.generation + 1;
+            let snapshot = timeout(ANSWER_MAX, load::load(client, generation)).await??;
+            state.generation = generation;
+            info!(
+                generation,
+                functions = snapshot.functions.len(),
+                everywhere = snapshot.unsafe_everywhere(),
+                trigger = snapshot.unsafe_trigger(),
+                event_trigger = snapshot.unsafe_event_trigger(),
+                "catalog: loaded"
+            );
+            if self.publish(snapshot, seen) {
+                state.digest = Some(digest);
+            }
+            // If not, the invalidation has left a wake-up, and the next check finds no snapshot.
+        }
+        state.checked = Instant::now();
+        Ok(())
+    }
+}
+
+/// What the keeper knows of the database.
+struct Followed {
+    generation: u64,
+    /// The digest at the load of the current snapshot.
+    digest: Option<String>,
+    /// When the database last answered.
+    checked: Instant,
+}
+
+#[cfg(test)]
+mod tests {
+    use super::{Catalog, Snapshot};
+
+    #[test]
+    fn an_invalidation_during_a_load_wins() {
+        let catalog = Catalog::new();
+        let seen = *catalog.lock();
+        catalog.invalidate();
+        assert!(!catalog.publish(Snapshot::default(), seen));
+        assert!(catalog.current().is_none());
+        let seen = *catalog.lock();
+        assert!(catalog.publish(Snapshot::default(), seen));
+        assert!(catalog.current().is_some());
+        catalog.invalidate();
+        assert!(catalog.current().is_none());
+    }
+}

@@ -1,0 +1,103 @@
+//! How many clients there may be: in total, and per user, database and address.
+
+use std::collections::HashMap;
+use std::net::IpAddr;
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+
+use crate::wire::error::PgError;
+
+/// What clients are counted by.
+#[derive(Clone, Debug, PartialEq, Eq, Hash)]
+pub enum Kind {
+    All,
+    User(Box<str>),
+    Database(Box<str>),
+    Address(IpAddr),
+}
+
+/// Clients by kind. Only kinds with clients are kept, so this is never larger than four times the
+/// limit on all clients.
+#[derive(Debug, Default)]
+pub struct Counts {
+    counts: Mutex<HashMap<Kind, usize>>,
+}
+
+/// A counted client; dropping it uncounts it.
+#[derive(Debug)]
+pub struct Counted {
+    counts: Arc<Counts>,
+    kind: Kind,
+}
+
+impl Drop for Counted {
+    fn drop(&mut self) {
+        let mut counts = self.counts.lock();
+        if let Some(count) = counts.get_mut(&self.kind) {
+            *count -= 1;
+            if *count == 0 {
+                counts.remove(&self.kind);
+            }
+        }
+    }
+}
+
+impl Counts {
+    /// Counts a client of this kind, of whom there may be `most`; 0 is no limit.
+    ///
+    /// # Errors
+    /// What the client is told when there are that many already; it names `setting`.
+    pub fn enter(
+        self: &Arc<Self>,
+        kind: Kind,
+        most: usize,
+        setting: &str,
+    ) -> Result<Counted, PgError> {
+        let mut counts = self.lock();
+        let count = counts.entry(kind.clone()).or_insert(0);
+        if most != 0 && *count >= most {
+            let whose = match &kind {
+                Kind::All => "clients already".to_owned(),
+                Kind::User(user) => format!("clients of user \"{user}\" already"),
+                Kind::Database(name) => format!("clients of database \"{name}\" already"),
+                Kind::Address(address) => format!("clients from address {address} already"),
+            };
+            return Err(
+                PgError::fatal("53300", format!("sorry, there are {most} {whose}"))
+                    .hint(format!("Raise {setting}.")),
+            );
+        }
+        *count += 1;
+        drop(counts);
+        Ok(Counted {
+            counts: Arc::clone(self),
+            kind,
+        })
+    }
+
+    fn lock(&self) -> MutexGuard<'_, HashMap<Kind, usize>> {
+        self.counts.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_one_too_many_is_refused_until_another_leaves() {
+        let counts = Arc::new(Counts::default());
+        let user = || Kind::User("u".into());
+        let first = counts
+            .enter(user(), 1, "listen.clients_per_user_max")
+            .unwrap();
+        let error = counts
+            .enter(user(), 1, "listen.clients_per_user_max")
+            .unwrap_err();
+        assert_eq!(error.code, "53300");
+        assert!(error.hint.unwrap().contains("listen.clients_per_user_max"));
+        assert!(counts.enter(Kind::All, 1, "x").is_ok());
+        drop(first);
+        assert!(counts.enter(user(), 1, "x").is_ok());
+        assert!(counts.lock().is_empty());
+    }
+}

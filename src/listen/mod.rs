@@ -1,0 +1,354 @@
+//! The listener: who may come in, and what becomes of each connection.
+
+mod upstreams;
+
+use std::io;
+use std::net::SocketAddr;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::time::Duration;
+
+use arc_swap::ArcSwap;
+use tokio::io::AsyncWriteExt;
+use tokio::net::{TcpListener, TcpStream};
+use tokio::sync::{Semaphore, watch};
+
+use self::upstreams::Questions;
+use crate::config::{Config, Listen};
+use crate::limits::{Counted, Counts, Kind};
+use crate::pool::pools::{Plan, Pools};
+use crate::session::Session;
+use crate::session::cancel::{DRAIN, KILL, Registry};
+use crate::session::end::End;
+use crate::session::greet::{self, Gate, GreetError, Greeting, Login, Users};
+use crate::session::open::Refused;
+use crate::stream::Stream;
+use crate::tls::server::Acceptor;
+use crate::wire::error::PgError;
+use crate::wire::startup::Replication;
+
+/// Cancel requests under way at once: each opens a connection to an upstream, and anybody can send
+/// one. Those beyond the limit wait.
+const CANCELS_MAX: usize = 64;
+
+/// Connections that are told that there are too many, at once; more are closed without a word.
+const TURNED_AWAY_MAX: usize = 64;
+
+/// How long a connection that is turned away may take to read why.
+const TURNED_AWAY_TIMEOUT: Duration = Duration::from_secs(1);
+
+/// After a failed accept (usually no file descriptors left) the next try waits this long.
+const ACCEPT_PAUSE: Duration = Duration::from_millis(50);
+
+/// The part of the configuration that a reload can change, in the form in which it is used.
+#[derive(Debug)]
+struct Rules {
+    listen: Listen,
+    plan: Plan,
+    users: Users,
+    questions: Questions,
+}
+
+/// Everything that connections share.
+#[derive(Debug)]
+pub struct Door {
+    rules: ArcSwap<Rules>,
+    tls: Acceptor,
+    pools: Arc<Pools>,
+    registry: Arc<Registry>,
+    counts: Arc<Counts>,
+    cancels: Semaphore,
+    turned_away: Arc<Semaphore>,
+    draining: AtomicBool,
+    /// How many connections have a task.
+    running: watch::Sender<usize>,
+}
+
+/// Why the listener cannot work.
+#[derive(Debug, thiserror::Error)]
+pub enum Error {
+    #[error("listen.tls: {0}")]
+    Tls(#[from] crate::tls::Error),
+    #[error("{0}")]
+    Users(#[from] greet::NoRandom),
+}
+
+impl Rules {
+    fn new(config: &Config, pools: &Arc<Pools>, before: Option<&Users>) -> Result<Self, Error> {
+        let auth = &config.auth;
+        Ok(Self {
+            listen: config.listen.clone(),
+            plan: plan(config),
+            users: Users::new(auth, before)?,
+            questions: Questions::new(
+                Arc::clone(pools),
+                auth.query.clone(),
+                auth.query_database.clone(),
+            ),
+        })
+    }
+}
+
+fn plan(config: &Config) -> Plan {
+    Plan {
+        upstream: config.upstream.clone(),
+        pool: config.pool.clone(),
+        databases: config.databases.clone(),
+        users: config.auth.users.clone(),
+    }
+}
+
+impl Door {
+    /// Takes up to a tenth of a second, because passwords are hashed.
+    ///
+    /// # Errors
+    /// See [`Error`].
+    pub fn new(config: &Config) -> Result<Arc<Self>, Error> {
+        let pools = Arc::new(Pools::new(plan(config)));
+        Ok(Arc::new(Self {
+            rules: ArcSwap::from_pointee(Rules::new(config, &pools, None)?),
+            tls: Acceptor::new(&config.listen.tls)?,
+            pools,
+            registry: Arc::default(),
+            counts: Arc::default(),
+            cancels: Semaphore::new(CANCELS_MAX),
+            turned_away: Arc::new(Semaphore::new(TURNED_AWAY_MAX)),
+            draining: AtomicBool::new(false),
+            running: watch::Sender::new(0),
+        }))
+    }
+
+    /// New connections live by this configuration; those that run keep their pool.
+    ///
+    /// # Errors
+    /// See [`Error`]; then everything stays as it was.
+    pub fn reload(&self, config: &Config) -> Result<(), Error> {
+        let rules = Rules::new(config, &self.pools, Some(&self.rules.load().users))?;
+        self.tls.reload(&config.listen.tls)?;
+        self.pools.replan(rules.plan.clone());
+        self.rules.store(Arc::new(rules));
+        Ok(())
+    }
+
+    /// Opens the pools that have a minimum, so that the first client finds them warm.
+    pub fn warm_up(&self) {
+        self.pools.warm_up();
+    }
+
+    /// Accepts connections until the future is dropped.
+    pub async fn accept(self: &Arc<Self>, listener: &TcpListener) {
+        loop {
+            match listener.accept().await {
+                Ok((tcp, peer)) => self.admit(tcp, peer),
+                Err(error) => {
+                    tracing::warn!(%error, "accepting a connection failed");
+                    tokio::time::sleep(ACCEPT_PAUSE).await;
+                }
+            }
+        }
+    }
+
+    fn admit(self: &Arc<Self>, tcp: TcpStream, peer: SocketAddr) {
+        let listen = self.rules.load().listen.clone();
+        let address = Kind::Address(peer.ip().to_canonical());
+        let all = self
+            .counts
+            .enter(Kind::All, listen.clients_max, "listen.clients_max");
+        let counted = all.and_then(|all| {
+            let most = listen.clients_per_address_max;
+            let setting = "listen.clients_per_address_max";
+            Ok([all, self.counts.enter(address, most, setting)?])
+        });
+        match counted {
+            Ok(counted) => {
+                let running = Running::new(&self.running);
+                let door = Arc::clone(self);
+                tokio::spawn(async move {
+                    door.connection(tcp, peer).await;
+                    drop((counted, running));
+                });
+            }
+            Err(error) => self.turn_away(tcp, peer, error),
+        }
+    }
+
+    /// Tells a connection why it cannot be served, if not too many are being told already.
+    fn turn_away(&self, mut tcp: TcpStream, peer: SocketAddr, error: PgError) {
+        tracing::warn!(%peer, reason = %error, "connection turned away");
+        let Ok(permit) = Arc::clone(&self.turned_away).try_acquire_owned() else {
+            return;
+        };
+        tokio::spawn(async move {
+            let mut words = Vec::new();
+            error.encode(&mut words);
+            // Whoever is gone already does not need to know.
+            let tell =
+                async { tcp.write_all(&words).await.is_ok() && tcp.shutdown().await.is_ok() };
+            let _told = tokio::time::timeout(TURNED_AWAY_TIMEOUT, tell).await;
+            drop(permit);
+        });
+    }
+
+    async fn connection(&self, tcp: TcpStream, peer: SocketAddr) {
+        let rules = self.rules.load_full();
+        let gate = Gate {
+            tls: &self.tls,
+            users: &rules.users,
+            databases: &rules.plan.databases,
+            upstreams: &rules.questions,
+            login_timeout: rules.listen.login_timeout,
+        };
+        match Box::pin(greet::greet(tcp, peer, &gate)).await {
+            Ok(Greeting::Client(login)) => {
+                let who = format!("{}@{}", login.user, login.database);
+                let end = self.serve(login, rules).await;
+                self.ended(peer, &who, &end);
+            }
+            Ok(Greeting::Cancel { pid, key, stream }) => {
+                if let Ok(_permit) = self.cancels.acquire().await {
+                    self.registry.cancel(pid, &key).await;
+                }
+                drop(stream);
+            }
+            Err(GreetError::HungUp) => tracing::debug!(%peer, "hung up before logging in"),
+            Err(error) => tracing::warn!(%peer, %error, "not logged in"),
+        }
+    }
+
+    fn ended(&self, peer: SocketAddr, who: &str, end: &End) {
+        if end.is_ordinary() {
+            tracing::info!(%peer, who, reason = %end, "session ended");
+        } else {
+            tracing::warn!(%peer, who, reason = %end, "session ended");
+        }
+    }
+
+    /// A session's whole life. The rules are held only while it starts.
+    async fn serve(&self, login: Box<Login>, rules: Arc<Rules>) -> End {
+        match Box::pin(self.open(login, rules)).await {
+            Ok((session, counted)) => {
+                let end = session.run().await;
+                drop(counted);
+                end
+            }
+            Err(end) => end,
+        }
+    }
+
+    async fn open(
+        &self,
+        login: Box<Login>,
+        rules: Arc<Rules>,
+    ) -> Result<(Session, [Counted; 2]), End> {
+        let Login {
+            stream,
+            pending,
+            user,
+            database,
+            settings,
+            minor,
+            replication,
+            credential,
+            ..
+        } = *login;
+        let prepared = self
+            .count(&user, &database, &rules)
+            .and_then(|counted| Ok((counted, self.pools.find(&database, &user, &credential)?)))
+            .and_then(|found| match replication {
+                Replication::Off => Ok(found),
+                _ => Err(PgError::fatal(
+                    "0A000",
+                    "replication connections need a pool in session mode",
+                )
+                .hint("Set pool.mode = \"session\" for this database, or connect directly.")),
+            })
+            .and_then(|(counted, found)| {
+                let registered = self.registry.enter(minor >= 2).map_err(|_unspecified| {
+                    PgError::fatal("58000", "no random bytes for a cancel key")
+                })?;
+                Ok((counted, found, registered))
+            });
+        let (counted, found, registered) = match prepared {
+            Ok(prepared) => prepared,
+            Err(error) => return Err(refuse(stream, pending, error.into()).await),
+        };
+        let draining = self.draining.load(Ordering::Acquire);
+        match Session::open((stream, pending), &settings, found, registered).await {
+            Ok(session) if draining => {
+                session.drain();
+                Ok((session, counted))
+            }
+            Ok(session) => Ok((session, counted)),
+            Err((stream, refused)) => Err(refuse(stream, Vec::new(), refused).await),
+        }
+    }
+
+    fn count(&self, user: &str, database: &str, rules: &Rules) -> Result<[Counted; 2], PgError> {
+        let listen = &rules.listen;
+        let own = rules.plan.users.get(user).and_then(|u| u.clients_max);
+        let users = self.counts.enter(
+            Kind::User(user.into()),
+            own.unwrap_or(listen.clients_per_user_max),
+            "listen.clients_per_user_max, or clients_max of the user",
+        )?;
+        let own = rules
+            .plan
+            .databases
+            .get(database)
+            .and_then(|d| d.clients_max);
+        let databases = self.counts.enter(
+            Kind::Database(database.into()),
+            own.unwrap_or(listen.clients_per_database_max),
+            "listen.clients_per_database_max, or clients_max of the database",
+        )?;
+        Ok([users, databases])
+    }
+
+    /// Lets running transactions end, at most for `patience`; idle clients are told to go.
+    pub async fn drain(&self, patience: Duration) {
+        self.draining.store(true, Ordering::Release);
+        self.registry.raise_all(DRAIN);
+        let mut running = self.running.subscribe();
+        let all_gone = running.wait_for(|running| *running == 0);
+        if tokio::time::timeout(patience, all_gone).await.is_ok() {
+            return;
+        }
+        tracing::warn!("listen.shutdown_timeout is over: ending the remaining sessions");
+        self.registry.raise_all(KILL);
+        let all_gone = running.wait_for(|running| *running == 0);
+        // Those that still do not end are ended with the process.
+        let _ended = tokio::time::timeout(Duration::from_secs(5), all_gone).await;
+    }
+}
+
+/// Tells a client that has logged in why there is no session for it.
+async fn refuse(mut stream: Stream, mut words: Vec<u8>, refused: Refused) -> End {
+    words.extend_from_slice(&refused.frame);
+    let tell = async { stream.write_all(&words).await.is_ok() && stream.shutdown().await.is_ok() };
+    let _told = tokio::time::timeout(TURNED_AWAY_TIMEOUT, tell).await;
+    End::Refused(Box::new(refused))
+}
+
+/// A connection's task, counted while it runs.
+struct Running(watch::Sender<usize>);
+
+impl Running {
+    fn new(count: &watch::Sender<usize>) -> Self {
+        count.send_modify(|running| *running += 1);
+        Self(count.clone())
+    }
+}
+
+impl Drop for Running {
+    fn drop(&mut self) {
+        self.0.send_modify(|running| *running -= 1);
+    }
+}
+
+/// Binds `address`, with a backlog that a burst of clients fits into.
+///
+/// # Errors
+/// The system's.
+pub async fn bind(address: &str) -> io::Result<TcpListener> {
+    TcpListener::bind(address).await
+}
