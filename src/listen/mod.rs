@@ -9,6 +9,7 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 
 use arc_swap::ArcSwap;
+use socket2::{SockRef, TcpKeepalive};
 use tokio::io::AsyncWriteExt;
 use tokio::net::{TcpListener, TcpStream};
 use tokio::sync::{Semaphore, watch};
@@ -33,6 +34,9 @@ const CANCELS_MAX: usize = 64;
 
 /// Connections that are told that there are too many, at once; more are closed without a word.
 const TURNED_AWAY_MAX: usize = 64;
+
+/// How long a client may be silent before the system asks whether it is still there.
+const KEEPALIVE_AFTER: Duration = Duration::from_secs(60);
 
 /// How long a connection that is turned away may take to read why.
 const TURNED_AWAY_TIMEOUT: Duration = Duration::from_secs(1);
@@ -149,6 +153,9 @@ impl Door {
     }
 
     fn admit(self: &Arc<Self>, tcp: TcpStream, peer: SocketAddr) {
+        if let Err(error) = tune(&tcp) {
+            tracing::debug!(%peer, %error, "socket options not set");
+        }
         let listen = self.rules.load().listen.clone();
         let address = Kind::Address(peer.ip().to_canonical());
         let all = self
@@ -256,7 +263,7 @@ impl Door {
             .and_then(|counted| Ok((counted, self.pools.find(&database, &user, &credential)?)))
             .and_then(|found| match replication {
                 Replication::Off => Ok(found),
-                _ => Err(PgError::fatal(
+                Replication::Physical | Replication::Database => Err(PgError::fatal(
                     "0A000",
                     "replication connections need a pool in session mode",
                 )
@@ -345,7 +352,14 @@ impl Drop for Running {
     }
 }
 
-/// Binds `address`, with a backlog that a burst of clients fits into.
+/// Small answers must not wait for more to come, and a client whose machine has vanished must be
+/// noticed in the end.
+fn tune(tcp: &TcpStream) -> io::Result<()> {
+    tcp.set_nodelay(true)?;
+    SockRef::from(tcp).set_tcp_keepalive(&TcpKeepalive::new().with_time(KEEPALIVE_AFTER))
+}
+
+/// Binds `address`.
 ///
 /// # Errors
 /// The system's.

@@ -8,16 +8,19 @@ use super::state::{Reported, Settings};
 /// Combinations of start-up parameters whose effect a pool remembers. Each application has one.
 const STARTUPS_MAX: usize = 256;
 
+/// The settings that differ from the defaults, and what is reported under them.
+pub type Effect = (Arc<Settings>, Arc<Reported>);
+
 /// What start-up parameters came to: by the parameters, those that differ from the defaults, and
 /// what an upstream reported under them.
 #[derive(Debug, Default)]
 pub struct Startups {
-    known: Mutex<HashMap<Vec<u8>, (Arc<Settings>, Arc<Reported>)>>,
+    known: Mutex<HashMap<Vec<u8>, Effect>>,
 }
 
 impl Startups {
     /// What these parameters, as bytes, came to.
-    pub fn find(&self, key: &[u8]) -> Option<(Arc<Settings>, Arc<Reported>)> {
+    pub fn find(&self, key: &[u8]) -> Option<Effect> {
         let known = self.known.lock().unwrap_or_else(PoisonError::into_inner);
         known.get(key).cloned()
     }

@@ -5,6 +5,8 @@
 
 use std::sync::{Arc, LazyLock};
 
+use super::upstream::Parameter;
+
 /// How a setting is made again.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Setting {
@@ -172,11 +174,11 @@ fn push_name(sql: &mut Vec<u8>, name: &str) {
 
 /// The values an upstream reports by ParameterStatus, in the order of its start-up.
 #[derive(Clone, Debug, PartialEq, Eq, Default)]
-pub struct Reported(Vec<(Box<[u8]>, Box<[u8]>)>);
+pub struct Reported(Vec<Parameter>);
 
 impl Reported {
     /// From what the start-up reported.
-    pub fn new(parameters: Vec<(Box<[u8]>, Box<[u8]>)>) -> Self {
+    pub fn new(parameters: Vec<Parameter>) -> Self {
         Self(parameters)
     }
 

@@ -53,32 +53,42 @@ impl Statement {
     }
 }
 
+#[derive(Debug, Default)]
+struct Known {
+    statements: HashMap<Identity, Weak<Statement>, RandomState>,
+    /// The number of statements at which those that nobody has are swept out.
+    sweep_at: usize,
+}
+
 /// The statements that the clients of one pool have prepared.
 #[derive(Debug, Default)]
 pub struct Interner {
-    known: Mutex<(HashMap<Identity, Weak<Statement>, RandomState>, usize)>,
+    known: Mutex<Known>,
 }
 
 impl Interner {
     /// The statement of this identity, the same for all who ask for it while anyone has it.
     pub fn intern(&self, identity: Identity) -> Arc<Statement> {
         let mut known = self.known.lock().unwrap_or_else(PoisonError::into_inner);
-        let (map, sweep_at) = &mut *known;
-        if let Some(statement) = map.get(&identity).and_then(Weak::upgrade)
+        let Known {
+            statements,
+            sweep_at,
+        } = &mut *known;
+        if let Some(statement) = statements.get(&identity).and_then(Weak::upgrade)
             && !statement.is_retired()
         {
             return statement;
         }
-        if map.len() >= *sweep_at {
-            map.retain(|_, statement| statement.strong_count() > 0);
-            *sweep_at = map.len() + SWEEP_EVERY;
+        if statements.len() >= *sweep_at {
+            statements.retain(|_, statement| statement.strong_count() > 0);
+            *sweep_at = statements.len() + SWEEP_EVERY;
         }
         let statement = Arc::new(Statement {
             id: fresh_id(),
             body: Arc::clone(&identity.body),
             retired: AtomicBool::new(false),
         });
-        map.insert(identity, Arc::downgrade(&statement));
+        statements.insert(identity, Arc::downgrade(&statement));
         statement
     }
 }
@@ -173,7 +183,7 @@ mod tests {
         for n in 0..3 * SWEEP_EVERY {
             interner.intern(identity(n.to_string().as_bytes()));
         }
-        assert!(interner.known.lock().unwrap().0.len() <= SWEEP_EVERY);
+        assert!(interner.known.lock().unwrap().statements.len() <= SWEEP_EVERY);
     }
 
     #[test]

@@ -6,7 +6,7 @@ use std::task::Context;
 use super::client::FRAME_BUFFERED_MAX;
 use super::effects;
 use super::end::End;
-use super::held::Note;
+use super::held::{Adjusting, Note, Rest};
 use super::link::{Link, upstream_frame, upstream_unexpected};
 use super::outbox::BACKLOG_BYTES_MAX;
 use crate::config::PoolMode;
@@ -98,10 +98,10 @@ impl Link<'_> {
         scratch: &mut Vec<u8>,
     ) -> Result<Next, End> {
         *need = 0;
-        if self.held.rest > 0 {
-            let count = self.held.rest.min(bytes.len());
-            self.held.rest -= count;
-            return Ok(match (count, self.held.rest_hidden) {
+        if self.held.rest.bytes > 0 {
+            let count = self.held.rest.bytes.min(bytes.len());
+            self.held.rest.bytes -= count;
+            return Ok(match (count, self.held.rest.hidden) {
                 (0, _) => Next::Wait,
                 (_, true) => Next::Dropped(count),
                 (_, false) => Next::Raw(count),
@@ -119,8 +119,10 @@ impl Link<'_> {
         let body = bytes.get(HEADER_BYTES..here).unwrap_or_default();
         let next = self.message(header, body, scratch)?;
         if here < header.bytes {
-            self.held.rest = header.bytes - here;
-            self.held.rest_hidden = matches!(next, Next::Dropped(_));
+            self.held.rest = Rest {
+                bytes: header.bytes - here,
+                hidden: matches!(next, Next::Dropped(_)),
+            };
         }
         Ok(next)
     }
@@ -181,9 +183,16 @@ impl Link<'_> {
                 }
                 Ok(false)
             }
-            Event::Ready(status, entry) => {
-                let note = entry.map_or(Note::None, |entry| entry.note);
-                self.ready(status, &note, scratch)
+            Event::Ready {
+                status,
+                entry,
+                failed,
+            } => {
+                if matches!(entry, Some(entry) if matches!(entry.note, Note::Settings)) {
+                    self.settled(scratch);
+                    return Ok(true);
+                }
+                self.ready(status, failed, scratch)
             }
         }
     }
@@ -219,14 +228,16 @@ impl Link<'_> {
         true
     }
 
-    fn ready(&mut self, status: Status, note: &Note, scratch: &mut Vec<u8>) -> Result<bool, End> {
-        if matches!(note, Note::Settings) {
-            self.held.settling = false;
-            let reported = Arc::clone(&self.held.lease.reported);
-            self.report(&reported, scratch);
-            return Ok(true);
+    /// Our settings query is answered.
+    fn settled(&mut self, scratch: &mut Vec<u8>) {
+        if matches!(self.held.adjusting, Adjusting::Underway) {
+            self.held.adjusting = Adjusting::No;
         }
-        let failed = std::mem::take(&mut self.held.failed);
+        let reported = Arc::clone(&self.held.lease.reported);
+        self.report(&reported, scratch);
+    }
+
+    fn ready(&mut self, status: Status, failed: bool, scratch: &mut Vec<u8>) -> Result<bool, End> {
         self.held.used.clear();
         if status == Status::Idle {
             if failed {
@@ -241,7 +252,7 @@ impl Link<'_> {
                 self.pool.catalog.invalidate();
             }
         }
-        if self.held.refused.is_some() {
+        if self.held.is_refused() {
             // To the client nothing began: our own settings did.
             frame::push(scratch, b'Z', &[b"I"]);
             return Ok(true);
@@ -261,27 +272,29 @@ impl Link<'_> {
         if let Some(entry) = self.held.replies.front_mut() {
             match &entry.note {
                 Note::Settings => {
-                    self.held.refused = Some(body.to_vec());
+                    self.held.adjusting = Adjusting::Refused(body.to_vec());
                     return true;
                 }
                 Note::Refused(error) => {
                     error.encode(scratch);
-                    self.held.failed = true;
                     return true;
                 }
                 Note::Duplicate { ours, theirs } => {
                     rename(body, ours, theirs, scratch);
-                    self.held.failed = true;
                     return true;
                 }
                 // Those of the extended protocol are told one by one that they failed.
                 Note::Running { work, done, .. } if entry.kind == Kind::Query => {
                     running = Some((Arc::clone(work), *done));
                 }
-                _ => {}
+                Note::None
+                | Note::Running { .. }
+                | Note::Parsed { .. }
+                | Note::Unnamed
+                | Note::Ours { .. }
+                | Note::Closed { .. } => {}
             }
         }
-        self.held.failed = true;
         if let Some((work, done)) = running {
             for statement in work.iter().skip(done) {
                 effects::failed(self.held, statement);
@@ -290,7 +303,7 @@ impl Link<'_> {
         if error::field(body, b'C') == Some(b"0A000") {
             self.result_type_changed();
         }
-        if let Some(refused) = &self.held.refused {
+        if let Adjusting::Refused(refused) = &self.held.adjusting {
             frame::push(scratch, b'E', &[refused]);
             return true;
         }

@@ -147,10 +147,13 @@ impl Drop for UnderWay<'_> {
     }
 }
 
+/// By process id: the secret key, and what can be asked of the session.
+type Sessions = HashMap<u32, (Box<[u8]>, Arc<Handle>)>;
+
 /// The sessions of this process by the process id we told their clients.
 #[derive(Debug, Default)]
 pub struct Registry {
-    sessions: Mutex<HashMap<u32, (Box<[u8]>, Arc<Handle>)>>,
+    sessions: Mutex<Sessions>,
 }
 
 /// A session's place in the [`Registry`]; leaving it is dropping this.
@@ -241,7 +244,7 @@ impl Registry {
         }
     }
 
-    fn sessions(&self) -> MutexGuard<'_, HashMap<u32, (Box<[u8]>, Arc<Handle>)>> {
+    fn sessions(&self) -> MutexGuard<'_, Sessions> {
         self.sessions.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }

@@ -15,18 +15,15 @@ pub(super) fn completed(held: &mut Held, state: &mut State, statement: &Statemen
 /// A statement completed that was not really run: it concerned only what the session keeps itself.
 pub(super) fn pretended(held: &mut Held, state: &mut State, statement: &Statement) {
     for effect in &statement.effects {
-        match effect {
-            Effect::Deallocate(Some(name)) => {
-                state.statements.remove(name);
-            }
-            Effect::Deallocate(None) => state.statements.clear(),
-            Effect::DiscardAll => {
-                state.discard_all();
-                // The upstream is reset before anyone gets it again, and keeps its statements.
-                held.hide(Hidden::Function);
-                held.pins.clear();
-            }
-            _ => {}
+        if let Effect::Deallocate(Some(name)) = effect {
+            state.statements.remove(name);
+        } else if matches!(effect, Effect::Deallocate(None)) {
+            state.statements.clear();
+        } else if matches!(effect, Effect::DiscardAll) {
+            state.discard_all();
+            // The upstream is reset before anyone gets it again, and keeps its statements.
+            held.hide(Hidden::Function);
+            held.pins.clear();
         }
     }
 }

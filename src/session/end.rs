@@ -61,13 +61,10 @@ impl<T: Into<UpstreamFault>> From<(T,)> for End {
 impl End {
     /// The last words to the client, in the form that Postgres has for the same: whole frames.
     pub fn farewell(&self, out: &mut Vec<u8>) {
-        match self {
-            Self::Refused(refused) => out.extend_from_slice(&refused.frame),
-            _ => {
-                if let Some(error) = self.error() {
-                    error.encode(out);
-                }
-            }
+        if let Self::Refused(refused) = self {
+            out.extend_from_slice(&refused.frame);
+        } else if let Some(error) = self.error() {
+            error.encode(out);
         }
     }
 

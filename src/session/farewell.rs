@@ -40,11 +40,11 @@ impl Session {
             End::Upstream(_) | End::UpstreamClosed { .. } | End::UpstreamProtocol(_)
         );
         let quiet = held.replies.at_rest()
-            && held.rest == 0
+            && held.rest.bytes == 0
             && held.inbox.is_empty()
             && held.out.is_empty()
             && self.client.rest == 0;
-        if !upstream_is_good || held.refused.is_some() || held.pins.survives_reset() {
+        if !upstream_is_good || held.is_refused() || held.pins.survives_reset() {
             self.drop_upstream(false).await;
         } else if !quiet {
             self.drop_upstream(true).await;

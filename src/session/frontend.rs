@@ -4,7 +4,7 @@ use std::task::Context;
 
 use super::client::FRAME_BUFFERED_MAX;
 use super::end::End;
-use super::held::Note;
+use super::held::{Adjusting, Note};
 use super::link::Link;
 use super::outbox::BACKLOG_BYTES_MAX;
 use super::refuse;
@@ -174,7 +174,7 @@ impl Link<'_> {
 
     fn query(&mut self, frame: &Frame<'_>, scratch: &mut Vec<u8>) -> Result<Next, End> {
         let work = self.analyze(frame);
-        if self.held.settling && work.as_deref().is_some_and(ends_transaction) {
+        if self.held.is_adjusting() && work.as_deref().is_some_and(ends_transaction) {
             return Ok(Next::Wait);
         }
         self.resettle(scratch);
@@ -219,14 +219,17 @@ impl Link<'_> {
             return None;
         };
         let sql_prepared = self.held.pins.has(effect::SessionState::Prepared);
-        match effect {
-            Effect::Deallocate(Some(name)) if self.state.statements.contains_key(name) => {
-                Some("DEALLOCATE")
-            }
-            Effect::Deallocate(None) if !sql_prepared => Some("DEALLOCATE ALL"),
-            Effect::DiscardAll if self.held.at_rest() && !sql_prepared => Some("DISCARD ALL"),
-            _ => None,
+        if let Effect::Deallocate(Some(name)) = effect {
+            let known = self.state.statements.contains_key(name);
+            return known.then_some("DEALLOCATE");
         }
+        if sql_prepared {
+            return None;
+        }
+        if matches!(effect, Effect::DiscardAll) {
+            return self.held.at_rest().then_some("DISCARD ALL");
+        }
+        matches!(effect, Effect::Deallocate(None)).then_some("DEALLOCATE ALL")
     }
 
     fn parse(&mut self, frame: &Frame<'_>, scratch: &mut Vec<u8>) -> Result<Next, End> {
@@ -246,7 +249,7 @@ impl Link<'_> {
             }
         }
         if !name.is_empty() {
-            return self.parse_named(frame, name, body, work, scratch);
+            return self.parse_named(frame, (name, body), work, scratch);
         }
         let mut unnamed = self.state.unnamed.take().unwrap_or_else(|| Unnamed {
             id: 0,
@@ -329,7 +332,7 @@ impl Link<'_> {
     fn execute(&mut self, frame: &Frame<'_>) -> Result<Next, End> {
         let (portal, _rows) = frame::split_cstr(frame.body).ok_or(FrameError::Format)?;
         let work = self.state.portal(portal);
-        if self.held.settling && work.as_deref().is_some_and(ends_transaction) {
+        if self.held.is_adjusting() && work.as_deref().is_some_and(ends_transaction) {
             return Ok(Next::Wait);
         }
         self.held
@@ -403,7 +406,7 @@ impl Link<'_> {
         let sql = self.held.settings.now().difference(wanted);
         if !sql.is_empty() {
             self.held.query(scratch, &sql, Note::Settings);
-            self.held.settling = true;
+            self.held.adjusting = Adjusting::Underway;
         }
         self.held.settings.follow(&self.state.settings);
     }

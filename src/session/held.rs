@@ -52,14 +52,31 @@ pub(super) enum Note {
     Refused(Box<PgError>),
 }
 
+/// What is still to come of a frame that passes in pieces.
+#[derive(Clone, Copy, Debug, Default)]
+pub(super) struct Rest {
+    pub(super) bytes: usize,
+    /// The client does not see it.
+    pub(super) hidden: bool,
+}
+
+/// How our own settings query fares.
+#[derive(Debug)]
+pub(super) enum Adjusting {
+    /// There is none.
+    No,
+    /// It has not been answered.
+    Underway,
+    /// It was refused with this ErrorResponse body; the upstream has to go.
+    Refused(Vec<u8>),
+}
+
 /// See the module's text.
 #[derive(Debug)]
 pub(super) struct Held {
     pub(super) lease: Lease,
     pub(super) inbox: Inbox,
-    /// Bytes still to come of a frame that is forwarded, or hidden, in pieces.
-    pub(super) rest: usize,
-    pub(super) rest_hidden: bool,
+    pub(super) rest: Rest,
     pub(super) out: Outbox,
     pub(super) replies: Replies<Note>,
     /// What the upstream's session runs under; the client's own vector may already want another.
@@ -67,18 +84,13 @@ pub(super) struct Held {
     /// Why it is not proven clean, if it is not (H90).
     pub(super) hidden: Option<Hidden>,
     pub(super) pins: Pins,
-    /// An error came since the last ReadyForQuery.
-    pub(super) failed: bool,
-    /// Our settings query has not been answered.
-    pub(super) settling: bool,
+    pub(super) adjusting: Adjusting,
     /// The upstream said why it is going to close the connection.
     pub(super) told_fatal: bool,
     /// Shared statements used since the last ReadyForQuery.
     pub(super) used: Vec<Arc<Statement>>,
     /// DDL ran that may change which functions are to be trusted.
     pub(super) changed_catalog: bool,
-    /// It was refused with this ErrorResponse body; the upstream has to go.
-    pub(super) refused: Option<Vec<u8>>,
 }
 
 impl Held {
@@ -87,19 +99,16 @@ impl Held {
         Self {
             lease,
             inbox: Inbox::default(),
-            rest: 0,
-            rest_hidden: false,
+            rest: Rest::default(),
             out: Outbox::default(),
             replies: Replies::default(),
             settings,
             hidden: None,
             pins: Pins::default(),
-            failed: false,
-            settling: false,
+            adjusting: Adjusting::No,
             told_fatal: false,
             used: Vec::new(),
             changed_catalog: false,
-            refused: None,
         }
     }
 
@@ -107,7 +116,7 @@ impl Held {
     pub(super) fn at_rest(&self) -> bool {
         self.replies.at_rest()
             && self.replies.status() == Status::Idle
-            && self.rest == 0
+            && self.rest.bytes == 0
             && self.inbox.is_empty()
             && self.out.is_empty()
     }
@@ -134,6 +143,16 @@ impl Held {
         if self.hidden != Some(Hidden::Opaque) {
             self.hidden = Some(why);
         }
+    }
+
+    /// Our settings query has not been answered.
+    pub(super) fn is_adjusting(&self) -> bool {
+        matches!(self.adjusting, Adjusting::Underway)
+    }
+
+    /// The upstream does not run under the client's settings, and cannot be made to.
+    pub(super) fn is_refused(&self) -> bool {
+        matches!(self.adjusting, Adjusting::Refused(_))
     }
 
     /// Appends a Query of ours whose answer the client does not see.

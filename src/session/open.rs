@@ -10,7 +10,9 @@ use super::held::Held;
 use super::refuse::Rules;
 use super::state::State;
 use crate::pool::pools::Found;
+use crate::pool::startups::Effect;
 use crate::pool::state::{Reported, Setting, Settings};
+use crate::pool::upstream::Parameter;
 use crate::pool::{LeaseError, Pool};
 use crate::stream::Stream;
 use crate::wire::error::{self, PgError};
@@ -59,7 +61,7 @@ impl Session {
     /// The stream comes back with what its client has to be told.
     pub async fn open(
         (stream, pending): (Stream, Vec<u8>),
-        startup: &[(Box<[u8]>, Box<[u8]>)],
+        startup: &[Parameter],
         found: Found,
         registered: Registered,
     ) -> Result<Self, (Stream, Refused)> {
@@ -97,10 +99,7 @@ impl Session {
 ///
 /// Parameters other than the defaults are tried on an upstream, because only it knows whether they
 /// are valid and how it spells them; the next client with the same ones pays no round trip.
-async fn effect_of(
-    pool: &Arc<Pool>,
-    startup: &[(Box<[u8]>, Box<[u8]>)],
-) -> Result<(Arc<Settings>, Arc<Reported>), Refused> {
+async fn effect_of(pool: &Arc<Pool>, startup: &[Parameter]) -> Result<Effect, Refused> {
     let greeting = match pool.greeting() {
         Some(greeting) => greeting,
         None => {
@@ -132,10 +131,7 @@ async fn effect_of(
     Ok((settings, reported))
 }
 
-async fn try_on_upstream(
-    pool: &Arc<Pool>,
-    mut settings: Settings,
-) -> Result<(Arc<Settings>, Arc<Reported>), Refused> {
+async fn try_on_upstream(pool: &Arc<Pool>, mut settings: Settings) -> Result<Effect, Refused> {
     let mut held = Held::new(pool.lease().await?);
     let sql = held.settings.now().difference(&settings);
     if !sql.is_empty() {

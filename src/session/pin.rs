@@ -6,8 +6,6 @@ use crate::sql::effect::SessionState;
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub(super) struct Pins {
     reasons: u16,
-    /// The pool is in session mode: the upstream is the client's until it leaves.
-    session_mode: bool,
     /// Something ran that may have ended a reason.
     pub(super) ask: bool,
     /// The lease has been told.
@@ -22,6 +20,9 @@ pub(super) const PROBE: &[u8] = b"SELECT \
     OPERATOR(pg_catalog.+) (CASE WHEN EXISTS (SELECT FROM pg_catalog.pg_locks l WHERE l.locktype OPERATOR(pg_catalog.=) 'advisory' AND l.pid OPERATOR(pg_catalog.=) pg_catalog.pg_backend_pid()) THEN 4 ELSE 0 END) \
     OPERATOR(pg_catalog.+) (CASE WHEN EXISTS (SELECT FROM pg_catalog.pg_cursors s WHERE s.is_holdable) THEN 8 ELSE 0 END) \
     OPERATOR(pg_catalog.+) (CASE WHEN EXISTS (SELECT FROM pg_catalog.pg_prepared_statements p WHERE p.from_sql) THEN 16 ELSE 0 END)";
+
+/// The pool is in session mode: the upstream is the client's until it leaves.
+const SESSION_MODE: u16 = 1 << 15;
 
 /// The states that [`PROBE`] sees.
 const ASKABLE: u16 = 1 | 2 | 4 | 8 | 16;
@@ -47,9 +48,9 @@ impl Pins {
     /// The pins of a session-mode pool.
     pub(super) fn session_mode() -> Self {
         Self {
-            session_mode: true,
+            reasons: SESSION_MODE,
+            ask: false,
             settled: true,
-            ..Self::default()
         }
     }
 
@@ -58,7 +59,7 @@ impl Pins {
         if self.reasons & bit(state) == 0 {
             tracing::debug!(reason = state.as_str(), "session pinned to its upstream");
             self.reasons |= bit(state);
-            self.settled = self.session_mode;
+            self.settled = self.reasons & SESSION_MODE != 0;
         }
     }
 
@@ -70,7 +71,7 @@ impl Pins {
 
     /// `DISCARD ALL` and the like: every state is gone.
     pub(super) fn clear(&mut self) {
-        self.reasons = 0;
+        self.reasons &= SESSION_MODE;
         self.ask = false;
     }
 
@@ -80,12 +81,12 @@ impl Pins {
 
     /// Whether there is none, of any kind.
     pub(super) fn is_empty(&self) -> bool {
-        self.reasons == 0 && !self.session_mode
+        self.reasons == 0
     }
 
     /// Whether a state is left that only the end of the session, or a reset, ends.
     pub(super) fn any_state(&self) -> bool {
-        self.reasons != 0
+        self.reasons & !SESSION_MODE != 0
     }
 
     /// Whether a reset would leave some of it, so that only closing the upstream ends it.

@@ -23,8 +23,7 @@ impl Link<'_> {
     pub(super) fn parse_named(
         &mut self,
         frame: &Frame<'_>,
-        name: &[u8],
-        body: &[u8],
+        (name, body): (&[u8], &[u8]),
         work: Work,
         scratch: &mut Vec<u8>,
     ) -> Result<Next, End> {

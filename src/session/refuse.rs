@@ -1,7 +1,7 @@
 //! What a pool's rules do not allow.
 
 use crate::config::{PinPolicy, PoolMode};
-use crate::sql::effect::{Effect, Statement};
+use crate::sql::effect::{Effect, SessionState, Statement};
 use crate::wire::error::PgError;
 
 /// The rules of a pool that a session looks at with each statement.
@@ -24,27 +24,30 @@ pub(super) fn refusal(work: &[Statement], rules: Rules) -> Option<PgError> {
         );
     }
     if rules.pin == PinPolicy::Error && rules.mode != PoolMode::Session {
-        return effects().find_map(|effect| match effect {
-            Effect::Pin(state) => Some(
-                PgError::error(
-                    "0A000",
-                    format!(
-                        "this statement makes session state ({}) that would hold on to an upstream connection",
-                        state.as_str()
-                    ),
-                )
-                .hint("Set pool.pin = \"pin\", or use a pool in session mode."),
-            ),
-            _ => None,
+        return effects().find_map(|effect| {
+            let Effect::Pin(state) = effect else {
+                return None;
+            };
+            Some(would_pin(*state))
         });
     }
     None
 }
 
+fn would_pin(state: SessionState) -> PgError {
+    let state = state.as_str();
+    PgError::error(
+        "0A000",
+        format!(
+            "this statement makes session state ({state}) that would hold on to an upstream connection"
+        ),
+    )
+    .hint("Set pool.pin = \"pin\", or use a pool in session mode.")
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::sql::effect::SessionState;
 
     fn does(effect: Effect) -> [Statement; 1] {
         [Statement {

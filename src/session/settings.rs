@@ -10,7 +10,7 @@ const SAVEPOINTS_MAX: usize = 1_000;
 
 /// A session's settings through transactions: `ROLLBACK` takes back what was set since `BEGIN`.
 #[derive(Clone, Debug)]
-pub struct Staged {
+pub(super) struct Staged {
     now: Arc<Settings>,
     committed: Arc<Settings>,
     savepoints: Vec<(Box<[u8]>, Arc<Settings>)>,
@@ -18,7 +18,7 @@ pub struct Staged {
 
 impl Staged {
     /// Settings with no transaction running.
-    pub fn new(settings: Arc<Settings>) -> Self {
+    pub(super) fn new(settings: Arc<Settings>) -> Self {
         Self {
             committed: Arc::clone(&settings),
             now: settings,
@@ -27,12 +27,12 @@ impl Staged {
     }
 
     /// As the session sees them now.
-    pub fn now(&self) -> &Arc<Settings> {
+    pub(super) fn now(&self) -> &Arc<Settings> {
         &self.now
     }
 
     /// Changes them; the change lasts if the transaction commits.
-    pub fn change(&mut self, change: impl FnOnce(&mut Settings)) {
+    pub(super) fn change(&mut self, change: impl FnOnce(&mut Settings)) {
         change(Arc::make_mut(&mut self.now));
         if self.now.is_empty() {
             self.now = Settings::defaults();
@@ -40,12 +40,12 @@ impl Staged {
     }
 
     /// As another's are now.
-    pub fn follow(&mut self, other: &Self) {
+    pub(super) fn follow(&mut self, other: &Self) {
         self.now = Arc::clone(&other.now);
     }
 
     /// The transaction, explicit or implicit, committed.
-    pub fn commit(&mut self) {
+    pub(super) fn commit(&mut self) {
         if !Arc::ptr_eq(&self.committed, &self.now) {
             self.committed = Arc::clone(&self.now);
         }
@@ -53,7 +53,7 @@ impl Staged {
     }
 
     /// It rolled back.
-    pub fn rollback(&mut self) {
+    pub(super) fn rollback(&mut self) {
         if !Arc::ptr_eq(&self.committed, &self.now) {
             self.now = Arc::clone(&self.committed);
         }
@@ -61,7 +61,7 @@ impl Staged {
     }
 
     /// `SAVEPOINT name`.
-    pub fn savepoint(&mut self, name: &[u8]) {
+    pub(super) fn savepoint(&mut self, name: &[u8]) {
         if self.savepoints.len() < SAVEPOINTS_MAX {
             self.savepoints.push((name.into(), Arc::clone(&self.now)));
         }
@@ -69,7 +69,7 @@ impl Staged {
 
     /// `ROLLBACK TO name`; false when that savepoint is not remembered.
     #[must_use]
-    pub fn rollback_to(&mut self, name: &[u8]) -> bool {
+    pub(super) fn rollback_to(&mut self, name: &[u8]) -> bool {
         let Some(at) = self.find(name) else {
             return false;
         };
@@ -81,7 +81,7 @@ impl Staged {
     }
 
     /// `RELEASE name`.
-    pub fn release(&mut self, name: &[u8]) {
+    pub(super) fn release(&mut self, name: &[u8]) {
         if let Some(at) = self.find(name) {
             self.savepoints.truncate(at);
         }

@@ -4,7 +4,7 @@ use std::sync::Arc;
 
 use super::Session;
 use super::end::End;
-use super::held::{Held, Note};
+use super::held::{Adjusting, Held, Note};
 use super::link::Link;
 use super::pin::PROBE;
 use crate::pool::state::Settings;
@@ -38,7 +38,7 @@ impl Link<'_> {
         sql.extend_from_slice(b"COMMIT");
         let mut out = Vec::new();
         self.held.query(&mut out, &sql, Note::Settings);
-        self.held.settling = true;
+        self.held.adjusting = Adjusting::Underway;
         self.held.out.buffer().append(&mut out);
         self.held.settings = self.state.settings.clone();
     }
@@ -50,7 +50,7 @@ impl Session {
         let Some(held) = self.held.as_mut() else {
             return Ok(());
         };
-        if held.refused.is_some() {
+        if held.is_refused() {
             return self.discard("its settings were refused").await;
         }
         if held.pins.worth_asking() {

@@ -87,7 +87,12 @@ pub enum Event<N> {
     /// An error; these entries, the failed one first, will never be answered.
     Failed(Vec<Entry<N>>),
     /// ReadyForQuery, and the entry that it answers if there is one.
-    Ready(Status, Option<Entry<N>>),
+    Ready {
+        status: Status,
+        entry: Option<Entry<N>>,
+        /// An error came since the ReadyForQuery before.
+        failed: bool,
+    },
 }
 
 /// The upstream answered what was not asked: its stream cannot be trusted any more.
@@ -102,6 +107,8 @@ pub struct Replies<N> {
     status: Status,
     phase: Phase,
     unsynced: bool,
+    /// An error came since the last ReadyForQuery.
+    failed: bool,
 }
 
 /// Where the conversation is between two Syncs.
@@ -121,6 +128,7 @@ impl<N> Default for Replies<N> {
             status: Status::Idle,
             phase: Phase::Normal,
             unsynced: false,
+            failed: false,
         }
     }
 }
@@ -264,10 +272,15 @@ impl<N> Replies<N> {
             }
         };
         self.drop_markers();
-        Ok(Event::Ready(self.status, entry))
+        Ok(Event::Ready {
+            status: self.status,
+            entry,
+            failed: std::mem::take(&mut self.failed),
+        })
     }
 
     fn failed(&mut self) -> Event<N> {
+        self.failed = true;
         if self.phase == Phase::CopyIn {
             self.phase = Phase::Normal;
         }
@@ -356,7 +369,11 @@ mod tests {
         assert!(!r.at_rest());
         assert!(matches!(
             r.answer(b'Z', b"T"),
-            Ok(Event::Ready(Status::Transaction, Some(_)))
+            Ok(Event::Ready {
+                status: Status::Transaction,
+                failed: false,
+                ..
+            })
         ));
         assert!(r.at_rest());
     }
@@ -375,10 +392,10 @@ mod tests {
             panic!("not failed")
         };
         assert_eq!(dropped.len(), 2);
-        assert!(matches!(r.answer(b'Z', b"I"), Ok(Event::Ready(..))));
+        assert!(matches!(r.answer(b'Z', b"I"), Ok(Event::Ready { .. })));
         assert!(matches!(r.answer(b'1', b""), Ok(Event::Answered(_))));
         assert!(matches!(r.answer(b's', b""), Ok(Event::Answered(_))));
-        assert!(matches!(r.answer(b'Z', b"I"), Ok(Event::Ready(..))));
+        assert!(matches!(r.answer(b'Z', b"I"), Ok(Event::Ready { .. })));
         assert!(r.at_rest());
     }
 
@@ -392,7 +409,11 @@ mod tests {
         assert!(r.push(entry(Kind::Sync)).is_none());
         assert!(matches!(
             r.answer(b'Z', b"E"),
-            Ok(Event::Ready(Status::Failed, Some(_)))
+            Ok(Event::Ready {
+                status: Status::Failed,
+                failed: true,
+                ..
+            })
         ));
         assert!(r.at_rest());
     }
@@ -419,7 +440,10 @@ mod tests {
         assert!(r.answer(b'G', b"").is_ok());
         assert!(!r.in_copy());
         assert!(matches!(r.answer(b'C', b""), Ok(Event::Answered(_))));
-        assert!(matches!(r.answer(b'Z', b"I"), Ok(Event::Ready(_, Some(_)))));
+        assert!(matches!(
+            r.answer(b'Z', b"I"),
+            Ok(Event::Ready { entry: Some(_), .. })
+        ));
         assert!(r.at_rest());
         // The same, the data sent after it came.
         let mut r = replies(&[Kind::Execute, Kind::Sync]);
@@ -428,7 +452,10 @@ mod tests {
         assert!(r.push(entry(Kind::CopyEnd)).is_some());
         r.push(entry(Kind::Sync));
         assert!(matches!(r.answer(b'C', b""), Ok(Event::Answered(_))));
-        assert!(matches!(r.answer(b'Z', b"I"), Ok(Event::Ready(_, Some(_)))));
+        assert!(matches!(
+            r.answer(b'Z', b"I"),
+            Ok(Event::Ready { entry: Some(_), .. })
+        ));
         assert!(r.at_rest());
     }
 
