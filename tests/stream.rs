@@ -26,10 +26,18 @@ struct Watched {
 }
 
 impl Watched {
-    /// Starts watching once a first query has been answered.
+    /// Starts watching once a first query has been answered and what pgweir keeps of the catalog is
+    /// there: both cost memory once, whatever is moved afterwards.
     fn start(postgres: &Postgres) -> Self {
         let proxy = Proxy::start(postgres, 2, &[]);
         proxy.client().run("select 1");
+        eventually("the catalog", || {
+            let lines = proxy.log_lines();
+            lines
+                .iter()
+                .any(|line| line.contains("catalog: loaded"))
+                .then_some(())
+        });
         let before = proxy.pid().map_or(0, |pid| memory(pid, "VmRSS:"));
         Self { proxy, before }
     }

@@ -14,6 +14,7 @@ use tokio::time::Instant;
 
 use super::error::ConnectError;
 use super::pace::Pace;
+use super::startups::Startups;
 use super::state::{Reported, Settings};
 use super::statements::Prepared;
 use super::upstream::{self, CancelTarget, Login};
@@ -94,6 +95,8 @@ pub(super) struct Source {
     pub(super) live: Arc<AtomicUsize>,
     pub(super) lifetime_max: Duration,
     pub(super) statements_max: usize,
+    /// What start-up parameters came to on these upstreams.
+    pub(super) startups: Startups,
     /// What the latest upstream reported at its start-up: the greeting of the next client.
     pub(super) greeting: watch::Sender<Option<Arc<Reported>>>,
 }
@@ -133,7 +136,11 @@ impl Source {
     fn shared(&self, reported: Reported) -> Arc<Reported> {
         match &*self.greeting.borrow() {
             Some(known) if **known == reported => Arc::clone(known),
-            _ => Arc::new(reported),
+            _ => {
+                // The server's defaults changed, and with them what start-up parameters come to.
+                self.startups.forget();
+                Arc::new(reported)
+            }
         }
     }
 
