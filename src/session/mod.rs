@@ -8,6 +8,7 @@ mod backend;
 mod buffer;
 pub mod cancel;
 mod client;
+mod deferred;
 mod effects;
 pub mod end;
 mod farewell;
@@ -31,6 +32,7 @@ use std::task::{Context, Poll};
 
 use self::cancel::{CANCELLED, DRAIN, Handle, KILL, Registered};
 use self::client::{Client, Front};
+use self::deferred::Deferred;
 use self::end::End;
 use self::held::Held;
 use self::link::Link;
@@ -42,6 +44,7 @@ use crate::pool::Pool;
 use crate::pool::lease::Lease;
 use crate::wire::error::PgError;
 use crate::wire::frame;
+use crate::wire::replies::Status;
 
 /// A logged-in client.
 #[derive(Debug)]
@@ -52,6 +55,8 @@ pub struct Session {
     pool: Arc<Pool>,
     rules: Rules,
     registered: Registered,
+    /// The text of a BEGIN that no upstream knows of yet: see [`deferred`].
+    deferred: Deferred,
 }
 
 impl Session {
@@ -87,13 +92,17 @@ impl Session {
     async fn next_request(&mut self) -> Result<(), End> {
         loop {
             match self.client.front()? {
-                Front::Request => return Ok(()),
+                Front::Request => {
+                    if !self.answer_block().await? {
+                        return Ok(());
+                    }
+                }
                 Front::Terminate => return Err(End::Terminated),
                 Front::Idle(bytes) => self.client.inbox.advance(bytes),
                 Front::Sync => {
                     self.client.inbox.advance(frame::HEADER_BYTES);
-                    frame::push(self.client.out.buffer(), b'Z', &[b"I"]);
-                    self.client.flush().await.map_err(End::Client)?;
+                    let status = [self.deferred.status().byte()];
+                    frame::push(self.client.out.buffer(), b'Z', &[&status]);
                 }
                 Front::Partial(bytes) => self.read_more(bytes).await?,
             }
@@ -108,9 +117,10 @@ impl Session {
             self.client.inbox.reserve(bytes.max(frame::HEADER_BYTES));
         }
         let handle = self.registered.handle();
+        let idle = self.deferred.status() == Status::Idle;
         let client = &mut self.client;
         poll_fn(|cx| {
-            check_flags(handle, cx, client.inbox.is_empty())?;
+            check_flags(handle, cx, idle && client.inbox.is_empty())?;
             client.try_flush(cx).map_err(End::Client)?;
             match client.inbox.poll_fill(&mut client.stream, cx) {
                 Poll::Pending => Poll::Pending,
@@ -197,7 +207,9 @@ impl Session {
                 _ => {}
             }
         }
-        frame::push(self.client.out.buffer(), b'Z', &[b"I"]);
+        self.deferred = std::mem::take(&mut self.deferred).fail();
+        let status = [self.deferred.status().byte()];
+        frame::push(self.client.out.buffer(), b'Z', &[&status]);
         self.client.flush().await.map_err(End::Client)
     }
 
@@ -216,6 +228,7 @@ impl Session {
             rules: self.rules,
         };
         link.bring_to_settings();
+        held.begin(std::mem::take(&mut self.deferred));
         self.held = Some(held);
     }
 

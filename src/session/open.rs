@@ -6,6 +6,7 @@ use super::Session;
 use super::ask::AskError;
 use super::cancel::Registered;
 use super::client::Client;
+use super::deferred::Deferred;
 use super::held::Held;
 use super::refuse::Rules;
 use super::state::State;
@@ -91,6 +92,7 @@ impl Session {
                 pin: found.pin,
             },
             registered,
+            deferred: Deferred::No,
         })
     }
 }

@@ -5,6 +5,7 @@
 //! than its text shows.
 
 mod analyze;
+pub mod block;
 pub(crate) mod body;
 mod cursor;
 mod define;

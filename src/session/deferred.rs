@@ -1,0 +1,109 @@
+//! A BEGIN held back: a transaction is opened upstream by the first statement that needs it.
+//!
+//! Until then the client is told what Postgres would tell it, and no upstream waits for a client
+//! that thinks. What can be told apart: the transaction's time stamp is that of the first statement.
+
+use super::Session;
+use super::end::End;
+use super::held::{Held, Note};
+use crate::config::PoolMode;
+use crate::sql::block::{Block, block};
+use crate::wire::frame::{self, HEADER_BYTES};
+use crate::wire::replies::Status;
+
+/// A transaction that no upstream knows of.
+#[derive(Debug, Default)]
+pub(super) enum Deferred {
+    #[default]
+    No,
+    /// This BEGIN was answered.
+    Begun(Box<[u8]>),
+    /// And then a statement was cancelled while it waited for an upstream.
+    Failed(Box<[u8]>),
+}
+
+impl Deferred {
+    /// The status that the client was told.
+    pub(super) fn status(&self) -> Status {
+        match self {
+            Self::No => Status::Idle,
+            Self::Begun(_) => Status::Transaction,
+            Self::Failed(_) => Status::Failed,
+        }
+    }
+
+    /// A statement failed before it reached an upstream.
+    pub(super) fn fail(self) -> Self {
+        match self {
+            Self::Begun(text) => Self::Failed(text),
+            Self::No | Self::Failed(_) => self,
+        }
+    }
+}
+
+impl Session {
+    /// Answers the request at the front of the inbox, if it only begins a transaction, or ends one
+    /// that was never opened upstream. False when it needs an upstream.
+    pub(super) async fn answer_block(&mut self) -> Result<bool, End> {
+        if self.rules.mode != PoolMode::Transaction {
+            return Ok(false);
+        }
+        let bytes = self.client.inbox.bytes();
+        let Some(header) = frame::frontend_header(bytes)? else {
+            return Ok(false);
+        };
+        let Some(body) = bytes.get(HEADER_BYTES..header.bytes) else {
+            return Ok(false);
+        };
+        if header.tag != b'Q' || !may_be_block(body) {
+            return Ok(false);
+        }
+        // Anything behind the text is for the upstream to refuse.
+        let Some((text, [])) = frame::split_cstr(body) else {
+            return Ok(false);
+        };
+        let (tag, then) = match (block(text), &self.deferred) {
+            (Some(Block::Begin(tag)), Deferred::No) => (tag, Deferred::Begun(text.into())),
+            (Some(Block::Commit), Deferred::Begun(_)) => ("COMMIT", Deferred::No),
+            (Some(Block::Commit), Deferred::Failed(_)) => ("ROLLBACK", Deferred::No),
+            (Some(Block::Rollback), Deferred::Begun(_) | Deferred::Failed(_)) => {
+                ("ROLLBACK", Deferred::No)
+            }
+            _ => return Ok(false),
+        };
+        self.deferred = then;
+        self.client.inbox.advance(header.bytes);
+        // A simple query ends the unnamed statement, whatever it does.
+        self.state.unnamed = None;
+        let out = self.client.out.buffer();
+        frame::push(out, b'C', &[tag.as_bytes(), b"\0"]);
+        frame::push(out, b'Z', &[&[self.deferred.status().byte()]]);
+        Ok(true)
+    }
+}
+
+/// Whether a text begins like one: a look at one byte for all others. A comment may come first.
+fn may_be_block(text: &[u8]) -> bool {
+    let first = text.trim_ascii_start().first();
+    matches!(
+        first.map(u8::to_ascii_lowercase),
+        Some(b'b' | b's' | b'c' | b'e' | b'r' | b'a' | b'/' | b'-')
+    )
+}
+
+impl Held {
+    /// The BEGIN that was held back goes out, in front of the request; a transaction that has failed
+    /// already is made to fail there too.
+    pub(super) fn begin(&mut self, deferred: Deferred) {
+        let mut out = Vec::new();
+        match deferred {
+            Deferred::No => return,
+            Deferred::Begun(text) => self.query(&mut out, &text, Note::None),
+            Deferred::Failed(text) => {
+                self.query(&mut out, &text, Note::None);
+                self.query(&mut out, b"pgweir refuses", Note::None);
+            }
+        }
+        self.out.buffer().append(&mut out);
+    }
+}
