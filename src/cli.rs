@@ -3,10 +3,13 @@
 use std::ffi::OsString;
 use std::io::{self, Write};
 use std::process::ExitCode;
+use std::time::Duration;
 
-use clap::Command as Clap;
+use clap::error::ErrorKind;
+use clap::{Arg, Command as Clap};
 
 use crate::config::{self, Environment, Flags};
+use crate::demo;
 
 /// What to do.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -15,6 +18,8 @@ pub enum Action {
     Serve,
     /// Print the effective configuration.
     Check,
+    /// Show what pgweir does, with a database at that distance.
+    Demo { round_trip: Duration },
 }
 
 /// A command with its flags.
@@ -24,7 +29,7 @@ pub struct Command {
     pub flags: Flags,
 }
 
-/// Names and descriptions; `demo` and `explain` join here when there is something behind them.
+/// Names and descriptions; `explain` joins here when there is something behind it.
 const COMMANDS: &[(&str, Action, &str)] = &[
     (
         "serve",
@@ -36,7 +41,17 @@ const COMMANDS: &[(&str, Action, &str)] = &[
         Action::Check,
         "Print the effective configuration, each value with its origin",
     ),
+    (
+        "demo",
+        Action::Demo {
+            round_trip: demo::ROUND_TRIP,
+        },
+        "Show side by side what connecting and querying cost, with a throw-away far Postgres",
+    ),
 ];
+
+/// The demo's flag.
+const RTT: &str = "rtt";
 
 const AFTER: &str = "\
 Durations D are written 250ms, 15s, 10m or 1h. Every flag can also be given as an environment \
@@ -59,13 +74,36 @@ where
     I: IntoIterator,
     I::Item: Into<OsString> + Clone,
 {
-    let matches = clap_command().try_get_matches_from(args)?;
+    let mut definition = clap_command();
+    let matches = definition.try_get_matches_from_mut(args)?;
     let outer = Flags::from_matches(&matches);
     let (action, flags) = match matches.subcommand() {
-        Some((name, inner)) => (action(name), Flags::from_matches(inner).or(outer)),
+        Some((name, inner)) => match action(name) {
+            Action::Demo { round_trip } => {
+                if outer != Flags::default() {
+                    let text = "the demo has settings of its own: only --rtt can be given";
+                    return Err(definition.error(ErrorKind::ArgumentConflict, text));
+                }
+                let round_trip = inner.get_one(RTT).copied().unwrap_or(round_trip);
+                (Action::Demo { round_trip }, outer)
+            }
+            action @ (Action::Serve | Action::Check) => {
+                (action, Flags::from_matches(inner).or(outer))
+            }
+        },
         None => (Action::Serve, outer),
     };
     Ok(Command { action, flags })
+}
+
+fn read_round_trip(text: &str) -> Result<Duration, String> {
+    let round_trip = config::read_duration(text).map_err(|fault| fault.to_string())?;
+    // Trips are counted by it, and every client's ten or so have to fit into its patience.
+    if (Duration::from_millis(1)..=Duration::from_secs(1)).contains(&round_trip) {
+        Ok(round_trip)
+    } else {
+        Err("a round trip is between 1ms and 1s".to_owned())
+    }
 }
 
 /// `pgweir check`: prints the configuration, or what is wrong with it, and fails then.
@@ -110,13 +148,18 @@ fn clap_command() -> Clap {
         .max_term_width(110)
         .disable_help_subcommand(true)
         .args(Flags::args());
-    COMMANDS.iter().fold(root, |root, (name, _, about)| {
-        root.subcommand(
-            Clap::new(*name)
-                .about(*about)
-                .after_help(AFTER)
-                .args(Flags::args()),
-        )
+    COMMANDS.iter().fold(root, |root, (name, action, about)| {
+        let command = Clap::new(*name).about(*about);
+        root.subcommand(match action {
+            Action::Serve | Action::Check => command.after_help(AFTER).args(Flags::args()),
+            Action::Demo { .. } => command.arg(
+                Arg::new(RTT)
+                    .long(RTT)
+                    .value_name("D")
+                    .value_parser(read_round_trip)
+                    .help("The distance of the database, as a round trip [70ms]"),
+            ),
+        })
     })
 }
 
@@ -153,6 +196,21 @@ mod tests {
                 ..bare
             }
         );
+    }
+
+    #[test]
+    fn the_demo_has_one_flag_of_its_own() {
+        let action = |args: &[&str]| parse(args).map(|command| command.action);
+        let demo = |millis| Action::Demo {
+            round_trip: Duration::from_millis(millis),
+        };
+        assert_eq!(action(&["demo"]).unwrap(), demo(70));
+        assert_eq!(action(&["demo", "--rtt", "5ms"]).unwrap(), demo(5));
+        for wrong in ["5", "0ms", "2s"] {
+            assert!(action(&["demo", "--rtt", wrong]).is_err(), "{wrong}");
+        }
+        assert!(action(&["demo", "--pool-size", "3"]).is_err());
+        assert!(action(&["--pool-size", "3", "demo"]).is_err());
     }
 
     #[test]

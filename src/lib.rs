@@ -3,9 +3,11 @@
 pub mod catalog;
 pub mod cli;
 pub mod config;
+pub mod demo;
 pub mod limits;
 pub mod listen;
 pub mod pool;
+pub mod relay;
 pub mod session;
 pub mod sql;
 pub mod stream;

@@ -5,7 +5,7 @@ mod serve;
 use std::process::ExitCode;
 
 use pgweir::cli::{self, Action};
-use pgweir::config;
+use pgweir::{config, demo};
 
 // A query allocates and frees a handful of small blocks, often on different threads; of the
 // allocators at hand this one does it cheapest.
@@ -21,5 +21,6 @@ fn main() -> ExitCode {
     match command.action {
         Action::Serve => serve::serve(&command.flags, &environment),
         Action::Check => cli::check(&command.flags, &environment),
+        Action::Demo { round_trip } => demo::run(round_trip),
     }
 }

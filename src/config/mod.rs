@@ -34,7 +34,7 @@ pub use setting::{Fallback, Reload, Setting};
 pub use target::{
     ChannelBinding, Host, SessionAttrs, SslMode, SslNegotiation, Target, UpstreamTls,
 };
-pub use value::Kind;
+pub use value::{Kind, read_duration};
 pub use word::Word;
 
 /// Everything that can be set. Only `main` and [`reload`] see it whole; each room gets its part.

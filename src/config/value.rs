@@ -205,6 +205,14 @@ impl Value for Duration {
     }
 }
 
+/// A duration as every setting writes it, for flags that are no settings.
+///
+/// # Errors
+/// When it is not one.
+pub fn read_duration(text: &str) -> Result<Duration, Fault> {
+    Value::read(text)
+}
+
 impl Value for Vec<Network> {
     const KIND: Kind = Kind::List;
 
