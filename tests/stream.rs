@@ -26,18 +26,11 @@ struct Watched {
 }
 
 impl Watched {
-    /// Starts watching once a first query has been answered and what pgweir keeps of the catalog is
-    /// there: both cost memory once, whatever is moved afterwards.
+    /// Starts watching once a first query has been answered and the catalog has been read.
     fn start(postgres: &Postgres) -> Self {
         let proxy = Proxy::start(postgres, 2, &[]);
         proxy.client().run("select 1");
-        eventually("the catalog", || {
-            let lines = proxy.log_lines();
-            lines
-                .iter()
-                .any(|line| line.contains("catalog: loaded"))
-                .then_some(())
-        });
+        proxy.wait_for_log("catalog: loaded");
         let before = proxy.pid().map_or(0, |pid| memory(pid, "VmRSS:"));
         Self { proxy, before }
     }
