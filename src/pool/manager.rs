@@ -149,7 +149,7 @@ impl Source {
     }
 }
 
-/// bb8's view of a [`Source`]. A slot without an upstream counts as broken: that is how a lease
+/// bb8's view of where upstreams come from. A slot without an upstream counts as broken: that is how a lease
 /// takes its upstream out of the pool.
 #[derive(Debug)]
 pub struct Manager(pub(super) Arc<Source>);

@@ -43,6 +43,11 @@ impl Settings {
         self.0.get(at).map(|(_, setting)| setting)
     }
 
+    /// The same, by a name as it stands in a message.
+    pub fn find_bytes(&self, name: &[u8]) -> Option<&Setting> {
+        self.find(std::str::from_utf8(name).ok()?)
+    }
+
     /// Each name with its setting, by name.
     pub fn iter(&self) -> impl Iterator<Item = (&str, &Setting)> {
         self.0
@@ -203,9 +208,13 @@ impl Reported {
 
     /// The value of `name`, whatever the case of its letters.
     pub fn find(&self, name: &[u8]) -> Option<&[u8]> {
+        self.find_entry(name).map(|(_, value)| value)
+    }
+
+    /// The same, with the name as it is reported.
+    pub fn find_entry(&self, name: &[u8]) -> Option<(&[u8], &[u8])> {
         self.iter()
             .find(|(candidate, _)| candidate.eq_ignore_ascii_case(name))
-            .map(|(_, value)| value)
     }
 
     /// A ParameterStatus arrived.

@@ -132,16 +132,23 @@ impl Link<'_> {
         let show = match header.tag {
             // Notifications belong to the session that listens, whatever is being answered.
             b'A' => Show::Forward,
+            // A statement of the client's that we prepare again may be refused: its error is the
+            // client's. Only queries of our own fail in silence.
+            b'E' if self
+                .held
+                .replies
+                .front_mut()
+                .is_none_or(|front| front.kind != Kind::Query) =>
+            {
+                Show::Forward
+            }
             _ => self.held.replies.show(),
         };
         let replaced = match header.tag {
             // The rows of a result: nothing to look at.
             b'D' | b'd' => false,
             b'E' => self.error(body, scratch),
-            b'S' => {
-                self.parameter(body, show).map_err(upstream_frame)?;
-                false
-            }
+            b'S' => self.parameter(body, show).map_err(upstream_frame)?,
             _ => false,
         };
         let event = self
@@ -257,6 +264,9 @@ impl Link<'_> {
             frame::push(scratch, b'Z', &[b"I"]);
             return Ok(true);
         }
+        if !self.state.startup.is_empty() && self.has_parted() {
+            self.report_startup(scratch);
+        }
         if self.rules.mode == PoolMode::Statement && status != Status::Idle {
             return Err(End::TransactionBlock);
         }
@@ -310,15 +320,42 @@ impl Link<'_> {
         false
     }
 
-    /// ParameterStatus.
-    fn parameter(&mut self, body: &[u8], show: Show) -> Result<(), FrameError> {
+    /// ParameterStatus; true when it is not the client's business.
+    fn parameter(&mut self, body: &[u8], show: Show) -> Result<bool, FrameError> {
         let (name, rest) = frame::split_cstr(body).ok_or(FrameError::Format)?;
         let (value, _) = frame::split_cstr(rest).ok_or(FrameError::Format)?;
         Arc::make_mut(&mut self.held.lease.reported).set(name, value);
-        if show != Show::Hide {
-            Arc::make_mut(&mut self.state.reported).set(name, value);
+        if show == Show::Hide || self.has_parted() {
+            return Ok(true);
         }
-        Ok(())
+        if self.held.hidden.is_some() {
+            effects::reported(self.held, self.state, name, value);
+        }
+        Arc::make_mut(&mut self.state.reported).set(name, value);
+        Ok(false)
+    }
+
+    /// After a RESET to a start-up value the upstream is at its own default, of which the client
+    /// is not told; before its next request the upstream is brought to the client's.
+    fn has_parted(&self) -> bool {
+        let (ours, theirs) = (self.state.settings.now(), self.held.settings.now());
+        !Arc::ptr_eq(ours, theirs) && ours != theirs
+    }
+
+    /// Tells the client the start-up values that it has gone back to.
+    fn report_startup(&mut self, out: &mut Vec<u8>) {
+        let startup = Arc::clone(&self.state.startup);
+        let values = Arc::clone(&self.state.startup_reported);
+        for (name, setting) in startup.iter() {
+            let name = name.as_bytes();
+            if self.state.settings.now().find_bytes(name) == Some(setting)
+                && let Some((name, value)) = values.find_entry(name)
+                && self.state.reported.find(name) != Some(value)
+            {
+                frame::push(out, b'S', &[name, b"\0", value, b"\0"]);
+                Arc::make_mut(&mut self.state.reported).set(name, value);
+            }
+        }
     }
 
     /// Tells the client the values that differ from what it knows.

@@ -190,6 +190,7 @@ impl Link<'_> {
         if reads_sequence(&work) {
             self.forget_sequences(scratch);
         }
+        self.put_by_name(&work, true, scratch);
         self.held.lease.unnamed = 0;
         if let Some(tag) = self.pretended_tag(&work) {
             // Harmless in and outside of a transaction, and refused in a failed one, as the
@@ -220,7 +221,9 @@ impl Link<'_> {
         };
         let sql_prepared = self.held.pins.has(effect::SessionState::Prepared);
         if let Effect::Deallocate(Some(name)) = effect {
-            let known = self.state.statements.contains_key(name);
+            // One that the upstream has by its name must really go.
+            let known =
+                self.state.statements.contains_key(name) && !self.held.by_name.contains(name);
             return known.then_some("DEALLOCATE");
         }
         if sql_prepared {
@@ -247,6 +250,7 @@ impl Link<'_> {
             if reads_sequence(statements) {
                 self.forget_sequences(scratch);
             }
+            self.put_by_name(statements, false, scratch);
         }
         if !name.is_empty() {
             return self.parse_named(frame, (name, body), work, scratch);

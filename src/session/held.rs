@@ -89,6 +89,9 @@ pub(super) struct Held {
     pub(super) told_fatal: bool,
     /// Shared statements used since the last ReadyForQuery.
     pub(super) used: Vec<Arc<Statement>>,
+    /// Statements of the client's that the upstream has under the client's own names, because SQL
+    /// asked for them.
+    pub(super) by_name: Vec<Box<[u8]>>,
     /// DDL ran that may change which functions are to be trusted.
     pub(super) changed_catalog: bool,
 }
@@ -108,6 +111,7 @@ impl Held {
             adjusting: Adjusting::No,
             told_fatal: false,
             used: Vec::new(),
+            by_name: Vec::new(),
             changed_catalog: false,
         }
     }
@@ -143,6 +147,11 @@ impl Held {
         if self.hidden != Some(Hidden::Opaque) {
             self.hidden = Some(why);
         }
+    }
+
+    /// The client has been sent a part of a frame, and the rest is still to come.
+    pub(super) fn is_mid_frame(&self) -> bool {
+        self.rest.bytes > 0 && !self.rest.hidden
     }
 
     /// Our settings query has not been answered.
