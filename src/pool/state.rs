@@ -174,17 +174,31 @@ fn push_name(sql: &mut Vec<u8>, name: &str) {
 
 /// The values an upstream reports by ParameterStatus, in the order of its start-up.
 #[derive(Clone, Debug, PartialEq, Eq, Default)]
-pub struct Reported(Vec<Parameter>);
+pub struct Reported {
+    parameters: Vec<Parameter>,
+    /// `standard_conforming_strings` is off: asked for with every query.
+    escapes: bool,
+}
 
 impl Reported {
     /// From what the start-up reported.
     pub fn new(parameters: Vec<Parameter>) -> Self {
-        Self(parameters)
+        let mut reported = Self {
+            parameters,
+            escapes: false,
+        };
+        reported.note_escapes();
+        reported
+    }
+
+    fn note_escapes(&mut self) {
+        self.escapes = self.find(b"standard_conforming_strings") == Some(b"off");
     }
 
     /// Each name and value.
     pub fn iter(&self) -> impl Iterator<Item = (&[u8], &[u8])> {
-        self.0.iter().map(|(name, value)| (&**name, &**value))
+        let parameters = self.parameters.iter();
+        parameters.map(|(name, value)| (&**name, &**value))
     }
 
     /// The value of `name`, whatever the case of its letters.
@@ -197,18 +211,19 @@ impl Reported {
     /// A ParameterStatus arrived.
     pub fn set(&mut self, name: &[u8], value: &[u8]) {
         match self
-            .0
+            .parameters
             .iter_mut()
             .find(|(candidate, _)| &**candidate == name)
         {
             Some(slot) => slot.1 = value.into(),
-            None => self.0.push((name.into(), value.into())),
+            None => self.parameters.push((name.into(), value.into())),
         }
+        self.note_escapes();
     }
 
     /// Whether string literals are read by the standard: backslashes are just backslashes.
     pub fn standard_conforming(&self) -> bool {
-        self.find(b"standard_conforming_strings") != Some(b"off")
+        !self.escapes
     }
 }
 

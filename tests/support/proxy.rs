@@ -46,7 +46,7 @@ impl Proxy {
 
     /// The same in front of whatever listens at `upstream`: a relay, for instance.
     pub(crate) fn start_to(upstream: SocketAddr, size: usize, arguments: &[&str]) -> Self {
-        let url = format!("postgres://postgres@{upstream}/postgres");
+        let url = format!("postgres://postgres@{upstream}/postgres?sslmode=disable");
         let size = size.to_string();
         let mut all = vec!["--upstream", &url, "--auth", "trust", "--pool-size", &size];
         all.extend(["--cache", "off"]);
@@ -111,6 +111,12 @@ impl Proxy {
 
     pub(crate) fn log_lines(&self) -> Vec<String> {
         self.log.lines.lock().unwrap().0.clone()
+    }
+
+    /// Waits for a log line that contains `text`.
+    pub(crate) fn wait_for_log(&self, text: &str) {
+        let found = self.process.is_none() || self.log.wait_for(text);
+        assert!(found, "no {text:?} in the log: {:#?}", self.log_lines());
     }
 
     /// None when the proxy is Postgres itself.

@@ -243,11 +243,17 @@ fn is_end(error: &io::Error) -> bool {
     kind == io::ErrorKind::UnexpectedEof || kind == io::ErrorKind::ConnectionReset
 }
 
-/// Keys and process ids may differ; nothing else may.
+/// Keys and process ids may differ, and where in its source a Postgres found a reason to end the session: the
+/// proxy says such things for it, whatever its version. Nothing else may.
 fn masked(mut frame: Frame) -> Frame {
     match frame.tag {
         b'K' => frame.body.fill(0),
         b'A' => frame.body[..4].fill(0),
+        b'E' if frame.body.starts_with(b"SFATAL\0") => {
+            let fields = frame.body.split_inclusive(|byte| *byte == 0);
+            let place = |field: &&[u8]| !matches!(field[0], b'F' | b'L' | b'R');
+            frame.body = fields.filter(place).collect::<Vec<_>>().concat();
+        }
         _ => {}
     }
     frame
