@@ -7,6 +7,7 @@ mod demo;
 mod drivers;
 mod faults;
 mod hazards;
+mod heal;
 mod login;
 mod same;
 mod soak;

@@ -91,7 +91,9 @@ fn check(scripts: &[Script]) {
             (4, Others::Holding),
         ] {
             let fit = |script: &&Script| {
-                script.since <= postgres.major && !(script.pins && others == Others::Between)
+                script.since <= postgres.major
+                    && !(script.pins && others == Others::Between)
+                    && !(script.alone && others != Others::Nobody)
             };
             let proxy = Proxy::start(&postgres, size, &[]);
             for script in scripts.iter().filter(fit) {

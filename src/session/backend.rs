@@ -157,7 +157,9 @@ impl Link<'_> {
             .answer(header.tag, body)
             .map_err(upstream_unexpected)?;
         let replaced = self.happened(event, body, scratch)? || replaced;
+        let hidden = show != Show::Hide && self.held.series.hides(header.tag);
         Ok(match show {
+            _ if hidden => Next::Dropped(here),
             _ if replaced => Next::Dropped(here),
             Show::Hide => Next::Dropped(here),
             Show::Forward => Next::Raw(here),
@@ -246,6 +248,10 @@ impl Link<'_> {
 
     fn ready(&mut self, status: Status, failed: bool, scratch: &mut Vec<u8>) -> Result<bool, End> {
         self.held.used.clear();
+        if let Some(series) = self.held.series.ready() {
+            self.client.inbox.prepend(&series);
+            return Ok(true);
+        }
         if status == Status::Idle {
             if failed {
                 self.state.settings.rollback();
@@ -310,8 +316,8 @@ impl Link<'_> {
                 effects::failed(self.held, statement);
             }
         }
-        if error::field(body, b'C') == Some(b"0A000") {
-            self.result_type_changed();
+        if self.heal(body) {
+            return true;
         }
         if let Adjusting::Refused(refused) = &self.held.adjusting {
             frame::push(scratch, b'E', &[refused]);

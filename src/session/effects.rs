@@ -101,6 +101,7 @@ fn apply(held: &mut Held, state: &mut State, effect: &Effect, tag: &[u8]) {
         | Effect::Begin
         | Effect::PrepareTransaction
         | Effect::Execute(_)
+        | Effect::Prepare(_)
         | Effect::ReadsSequence => {}
     }
 }

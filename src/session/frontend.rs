@@ -131,7 +131,14 @@ impl Link<'_> {
                 return Ok(Next::Wait);
             }
         }
+        if self.held.between_requests() {
+            self.held.series.begin();
+        }
         let next = self.handle(&frame, scratch)?;
+        if !matches!(next, Next::Wait) {
+            let raw = bytes.get(..frame.here()).unwrap_or_default();
+            self.held.series.note(header.tag, raw);
+        }
         if !frame.whole && !matches!(next, Next::Wait) {
             self.client.rest = header.bytes - frame.here();
         }

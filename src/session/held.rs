@@ -3,6 +3,7 @@
 use std::sync::Arc;
 
 use super::buffer::Inbox;
+use super::heal::Series;
 use super::outbox::Outbox;
 use super::pin::Pins;
 use super::settings::Staged;
@@ -89,6 +90,7 @@ pub(super) struct Held {
     pub(super) told_fatal: bool,
     /// Shared statements used since the last ReadyForQuery.
     pub(super) used: Vec<Arc<Statement>>,
+    pub(super) series: Series,
     /// Statements of the client's that the upstream has under the client's own names, because SQL
     /// asked for them.
     pub(super) by_name: Vec<Box<[u8]>>,
@@ -111,6 +113,7 @@ impl Held {
             adjusting: Adjusting::No,
             told_fatal: false,
             used: Vec::new(),
+            series: Series::default(),
             by_name: Vec::new(),
             changed_catalog: false,
         }

@@ -14,6 +14,7 @@ pub mod end;
 mod farewell;
 mod frontend;
 pub mod greet;
+mod heal;
 mod held;
 mod link;
 pub mod open;

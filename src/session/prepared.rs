@@ -66,6 +66,7 @@ impl Link<'_> {
         });
         let id = statement.id;
         self.held.used.push(Arc::clone(&statement));
+        self.held.series.parsed.push(name.into());
         let note = Note::Parsed {
             name: name.into(),
             id,
@@ -130,15 +131,6 @@ impl Link<'_> {
         work
     }
 
-    /// 0A000: one of the statements just used has a result of another type than when it was prepared
-    /// (H95). Prepared anew, under another name, it works again.
-    pub(super) fn result_type_changed(&mut self) {
-        for statement in self.held.used.drain(..) {
-            statement.retire();
-            self.held.lease.prepared.remove(statement.id);
-        }
-    }
-
     fn put_on_upstream(&mut self, statement: &Arc<Statement>, scratch: &mut Vec<u8>) {
         self.held.used.push(Arc::clone(statement));
         if self.held.lease.prepared.touch(statement.id) {
@@ -161,7 +153,7 @@ impl Link<'_> {
     ) {
         for effect in work.iter().flat_map(|statement| statement.effects.iter()) {
             let name = match (effect, alone) {
-                (Effect::Execute(name), _) => name,
+                (Effect::Execute(name) | Effect::Prepare(name), _) => name,
                 // As a simple query it is not really run.
                 (Effect::Deallocate(Some(name)), false) => name,
                 _ => continue,

@@ -213,6 +213,7 @@ fn prepared(scan: &mut Scan<'_>, cursor: &mut Cursor<'_>) {
             } else {
                 // Its own effects come when it is executed, and are opaque then.
                 scan.pin(SessionState::Prepared);
+                named(scan, cursor, Effect::Prepare);
             }
         }
         Word::Execute => {

@@ -154,6 +154,12 @@ impl<N> Replies<N> {
         self.queue.is_empty() && !self.unsynced
     }
 
+    /// How many Syncs are to be answered.
+    pub fn syncs(&self) -> usize {
+        let sync = |entry: &&Entry<N>| entry.kind == Kind::Sync;
+        self.queue.iter().filter(sync).count()
+    }
+
     /// Whether a ReadyForQuery is still to come by itself.
     pub fn awaits_ready(&self) -> bool {
         let ends =

@@ -31,6 +31,8 @@ pub(crate) struct Script {
     steps: Vec<Step>,
     /// It keeps state in its session between transactions, so that it keeps its upstream.
     pub(crate) pins: bool,
+    /// Whether it is only the same on an upstream that nobody else uses.
+    pub(crate) alone: bool,
     /// The oldest server version that understands it.
     pub(crate) since: u32,
 }
@@ -54,6 +56,7 @@ pub(crate) fn script(name: &'static str) -> Script {
         greeting,
         steps: Vec::new(),
         pins: false,
+        alone: false,
         since: 0,
     }
 }
@@ -70,6 +73,11 @@ impl Script {
     /// Another start-up packet altogether.
     pub(crate) fn greeting(mut self, bytes: Vec<u8>) -> Self {
         self.greeting = bytes;
+        self
+    }
+
+    pub(crate) fn alone(mut self) -> Self {
+        self.alone = true;
         self
     }
 
