@@ -91,6 +91,8 @@ pub(super) struct Held {
     pub(super) used: Vec<Arc<Statement>>,
     /// DDL ran that may change which functions are to be trusted.
     pub(super) changed_catalog: bool,
+    /// Others wait for the upstream: what is under way is the last.
+    pub(super) yielding: bool,
 }
 
 impl Held {
@@ -109,6 +111,7 @@ impl Held {
             told_fatal: false,
             used: Vec::new(),
             changed_catalog: false,
+            yielding: false,
         }
     }
 

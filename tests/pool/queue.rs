@@ -89,12 +89,13 @@ fn who_has_been_served_stands_behind_those_who_wait() {
 #[test]
 fn a_pipeline_without_end_lets_others_through() {
     let mut world = World::new(&["--pool-timeout", "5s"]);
-    let mut hog = world.queued(&serve("hog").repeat(4));
+    let slow = query("insert into served select 'hog', clock_timestamp() from pg_sleep(0.003)");
+    let mut hog = world.queued(&slow.repeat(5));
     world.holder.run("commit");
     let mut others: Vec<(String, Client)> = Vec::new();
-    for round in 0..400 {
+    for round in 0..200 {
         hog.until(b'Z').unwrap();
-        hog.send(&serve("hog")).unwrap();
+        hog.send(&slow).unwrap();
         if round % 4 == 0 && others.len() < 8 {
             let name = format!("client {}", others.len());
             let client = world.queued(&serve(&name));
