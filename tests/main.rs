@@ -8,6 +8,7 @@ mod drivers;
 mod faults;
 mod hazards;
 mod login;
+mod pin;
 mod pool;
 mod same;
 mod soak;
