@@ -28,10 +28,10 @@ fn a_fresh_parse_of_a_changed_table_works() {
         .send(&[parse("s", text), describe_statement("s"), sync()].concat())
         .unwrap();
     let reply = second.until(b'Z').unwrap();
-    let tags: Vec<u8> = reply.frames.iter().map(|frame| frame.tag).collect();
-    assert_eq!(tags, b"1tTZ", "{:?}", reply.frames);
+    let tags: Vec<u8> = reply.0.iter().map(|frame| frame.tag).collect();
+    assert_eq!(tags, b"1tTZ", "{:?}", reply.0);
     // Two columns: the description is of the table as it is now.
-    assert_eq!(reply.frames[2].body[..2], [0, 2]);
+    assert_eq!(reply.0[2].body[..2], [0, 2]);
     second
         .send(&[bind("", "s", &[]), execute("", 0), sync()].concat())
         .unwrap();

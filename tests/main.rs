@@ -9,6 +9,8 @@ mod faults;
 mod hazards;
 mod heal;
 mod login;
+mod pin;
+mod pool;
 mod same;
 mod soak;
 mod stream;

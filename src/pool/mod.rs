@@ -173,6 +173,11 @@ impl Pool {
         self.source.generation.fetch_add(1, Ordering::Release);
     }
 
+    /// Whether anybody waits for an upstream.
+    pub fn is_awaited(&self) -> bool {
+        self.waiting.load(Ordering::Relaxed) > 0
+    }
+
     /// An upstream, first come first served.
     ///
     /// # Errors

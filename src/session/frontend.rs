@@ -12,7 +12,7 @@ use super::state::{self, Unnamed, Work};
 use crate::pool::statements::fresh_id;
 use crate::sql::effect::{self, Effect};
 use crate::wire::frame::{self, FrameError, HEADER_BYTES, Header};
-use crate::wire::replies::{Kind, Show};
+use crate::wire::replies::{Kind, Show, Status};
 
 /// Answers that may be outstanding before the client's next frame is read: a pipeline's depth. At
 /// some dozens of bytes each this is a few hundred kilobytes.
@@ -70,6 +70,7 @@ impl Link<'_> {
             && used - run < BACKLOG_BYTES_MAX
             && self.held.replies.len() < OUTSTANDING_MAX
             && !self.client.leaving
+            && !self.yields()
         {
             let rest = bytes.get(used..).unwrap_or_default();
             let next = self.frame(rest, &mut scratch)?;
@@ -96,6 +97,25 @@ impl Link<'_> {
                 .map_err(End::Upstream)?;
         }
         Ok(used)
+    }
+
+    /// Whether the client's next request has to wait until the upstream has been with the others who
+    /// wait for it: a pipeline without end would keep it for ever.
+    fn yields(&mut self) -> bool {
+        let held = &mut *self.held;
+        if !held.yielding {
+            held.yielding = held.replies.ends_request()
+                && self.client.rest == 0
+                && held.replies.status() == Status::Idle
+                && held.pins.is_empty()
+                && self.pool.is_awaited();
+        }
+        // The last one may have begun a transaction, or take copy data.
+        let begun = held.between_requests() && held.replies.status() != Status::Idle;
+        if begun || held.replies.in_copy() {
+            held.yielding = false;
+        }
+        held.yielding
     }
 
     fn frame(&mut self, bytes: &[u8], scratch: &mut Vec<u8>) -> Result<Next, End> {

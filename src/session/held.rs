@@ -96,6 +96,8 @@ pub(super) struct Held {
     pub(super) by_name: Vec<Box<[u8]>>,
     /// DDL ran that may change which functions are to be trusted.
     pub(super) changed_catalog: bool,
+    /// Others wait for the upstream: what is under way is the last.
+    pub(super) yielding: bool,
 }
 
 impl Held {
@@ -116,6 +118,7 @@ impl Held {
             series: Series::default(),
             by_name: Vec::new(),
             changed_catalog: false,
+            yielding: false,
         }
     }
 

@@ -27,6 +27,15 @@ const SESSION_MODE: u16 = 1 << 15;
 /// The states that [`PROBE`] sees.
 const ASKABLE: u16 = 1 | 2 | 4 | 8 | 16;
 
+/// The states that nothing but the end of the connection is sure to end, not even `DISCARD ALL`.
+const LASTING: [SessionState; 5] = [
+    SessionState::Seed,
+    SessionState::Load,
+    SessionState::ReplicationSlot,
+    SessionState::ReplicationOrigin,
+    SessionState::Backup,
+];
+
 fn bit(state: SessionState) -> u16 {
     match state {
         SessionState::TempTable => 1,
@@ -69,9 +78,9 @@ impl Pins {
         self.ask = true;
     }
 
-    /// `DISCARD ALL` and the like: every state is gone.
+    /// `DISCARD ALL` and the like: gone is every state that it ends.
     pub(super) fn clear(&mut self) {
-        self.reasons &= SESSION_MODE;
+        self.reasons &= SESSION_MODE | LASTING.into_iter().map(bit).fold(0, |all, bit| all | bit);
         self.ask = false;
     }
 
@@ -91,15 +100,7 @@ impl Pins {
 
     /// Whether a reset would leave some of it, so that only closing the upstream ends it.
     pub(super) fn survives_reset(&self) -> bool {
-        const LASTING: [SessionState; 6] = [
-            SessionState::Prepared,
-            SessionState::Seed,
-            SessionState::Load,
-            SessionState::ReplicationSlot,
-            SessionState::ReplicationOrigin,
-            SessionState::Backup,
-        ];
-        LASTING.into_iter().any(|state| self.has(state))
+        self.has(SessionState::Prepared) || LASTING.into_iter().any(|state| self.has(state))
     }
 
     /// Whether asking the upstream may end a reason.
@@ -131,5 +132,15 @@ mod tests {
         pins.remove(SessionState::Sequence);
         assert!(pins.is_empty() && !pins.worth_asking());
         assert!(!Pins::session_mode().is_empty());
+    }
+
+    #[test]
+    fn discard_all_does_not_unload() {
+        let mut pins = Pins::default();
+        pins.add(SessionState::Listen);
+        pins.add(SessionState::Load);
+        pins.clear();
+        assert!(pins.has(SessionState::Load) && !pins.has(SessionState::Listen));
+        assert!(pins.survives_reset());
     }
 }

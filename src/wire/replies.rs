@@ -160,6 +160,15 @@ impl<N> Replies<N> {
         self.queue.iter().filter(sync).count()
     }
 
+    /// Whether the latest message ended a request of the client's, and it is not all answered yet.
+    pub fn ends_request(&self) -> bool {
+        let ends = |entry: &Entry<N>| {
+            entry.show != Show::Hide
+                && matches!(entry.kind, Kind::Query | Kind::FunctionCall | Kind::Sync)
+        };
+        !self.unsynced && self.queue.back().is_some_and(ends)
+    }
+
     /// Whether a ReadyForQuery is still to come by itself.
     pub fn awaits_ready(&self) -> bool {
         let ends =

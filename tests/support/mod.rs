@@ -1,5 +1,8 @@
 //! What the tests share: throw-away servers, the proxy as a process, a client of raw frames, scripts.
 
+pub(crate) mod certificates;
+mod install;
+pub(crate) mod login;
 pub(crate) mod postgres;
 pub(crate) mod proxy;
 pub(crate) mod relay;

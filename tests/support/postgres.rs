@@ -5,61 +5,18 @@
 use std::fs::{self, File};
 use std::io::Write;
 use std::net::SocketAddr;
-use std::os::unix::fs::{MetadataExt, PermissionsExt, chown};
+use std::os::unix::fs::{MetadataExt, chown};
 use std::os::unix::process::CommandExt;
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Stdio};
 use std::sync::atomic::{AtomicU32, Ordering};
 
+pub(crate) use super::install::{Install, installs};
 use super::wire::Client;
-use super::{eventually, free_port};
+use super::{certificates, eventually, free_port};
 
 /// The password of the role `app`.
 pub(crate) const PASSWORD: &str = "correct horse";
-
-/// A PostgreSQL found on this machine.
-#[derive(Clone, Debug)]
-pub(crate) struct Install {
-    pub(crate) major: u32,
-    bin: PathBuf,
-    /// The unpacked npm package needs its own libraries.
-    lib: Option<PathBuf>,
-}
-
-/// The versions to test on, oldest first: Debian's, and 18 where `PGWEIR_TEST_PG18` says it is.
-pub(crate) fn installs() -> Vec<Install> {
-    let debian = fs::read_dir("/usr/lib/postgresql").into_iter().flatten();
-    let mut found: Vec<Install> = debian
-        .filter_map(|entry| {
-            let path = entry.ok()?.path();
-            let major = path.file_name()?.to_str()?.parse().ok()?;
-            let bin = path.join("bin");
-            bin.join("initdb").exists().then_some(Install {
-                major,
-                bin,
-                lib: None,
-            })
-        })
-        .collect();
-    if let Some(dir) = std::env::var_os("PGWEIR_TEST_PG18").map(PathBuf::from) {
-        let bin = dir.join("bin");
-        assert!(
-            bin.join("initdb").exists(),
-            "PGWEIR_TEST_PG18 has no bin/initdb"
-        );
-        found.push(Install {
-            major: 18,
-            bin,
-            lib: Some(dir.join("lib")),
-        });
-    }
-    found.sort_by_key(|install| install.major);
-    assert!(
-        !found.is_empty(),
-        "no PostgreSQL found: install one (Debian: apt install postgresql), scripts/test.sh does"
-    );
-    found
-}
 
 /// How users other than `postgres` (always trusted) log in.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -91,6 +48,7 @@ pub(crate) struct Postgres {
     pub(crate) address: SocketAddr,
     /// The data directory; also holds `ca.crt`, `server.crt`, `client.crt` and `client.key` with TLS.
     pub(crate) dir: PathBuf,
+    install: Install,
     supervisor: Child,
 }
 
@@ -144,31 +102,50 @@ impl Postgres {
     fn launch(options: &Options, dir: PathBuf, owner: Owner) -> Result<Self, String> {
         let port = free_port();
         configure(options, &dir, port, owner);
-        let log = File::create(dir.join("postgres.log")).unwrap();
-        let mut command = as_owner(owner, &options.install, "sh");
-        command.arg("-c").arg(SUPERVISE).arg("sh");
-        command.arg(options.install.bin.join("postgres")).arg(&dir);
-        command
-            .stdin(Stdio::piped())
-            .stdout(log.try_clone().unwrap())
-            .stderr(log);
-        let supervisor = command.process_group(0).spawn().unwrap();
-        let address = SocketAddr::from(([127, 0, 0, 1], port));
-        let up = eventually("Postgres to start", || {
-            if dir.join("ended").exists() {
+        let server = Self {
+            major: options.install.major,
+            address: SocketAddr::from(([127, 0, 0, 1], port)),
+            supervisor: supervise(&options.install, &dir, owner),
+            install: options.install.clone(),
+            dir,
+        };
+        if server.comes_up() {
+            return Ok(server);
+        }
+        Err(fs::read_to_string(server.dir.join("postgres.log")).unwrap_or_default())
+    }
+
+    fn comes_up(&self) -> bool {
+        eventually("Postgres to start", || {
+            if self.dir.join("ended").exists() {
                 return Some(false);
             }
             let admin = [("user", "postgres"), ("database", "postgres")];
-            Client::connect(address, &admin).is_ok().then_some(true)
+            Client::connect(self.address, &admin)
+                .is_ok()
+                .then_some(true)
+        })
+    }
+
+    /// Shuts it down as an administrator would ("fast"); [`Postgres::start_again`] brings it back.
+    pub(crate) fn shut_down(&mut self) {
+        fs::write(self.dir.join("keep"), "").unwrap();
+        let file = fs::read_to_string(self.dir.join("postmaster.pid")).unwrap();
+        let pid = file.lines().next().unwrap();
+        run(Command::new("kill").arg("-INT").arg(pid));
+        eventually("Postgres to shut down", || {
+            self.dir.join("ended").exists().then_some(())
         });
-        let log = fs::read_to_string(dir.join("postgres.log")).unwrap_or_default();
-        let server = Self {
-            major: options.install.major,
-            address,
-            dir,
-            supervisor,
-        };
-        if up { Ok(server) } else { Err(log) }
+        drop(self.supervisor.stdin.take());
+        self.supervisor.wait().unwrap();
+        fs::remove_file(self.dir.join("ended")).unwrap();
+    }
+
+    /// On the same port with the same data.
+    pub(crate) fn start_again(&mut self) {
+        fs::remove_file(self.dir.join("keep")).unwrap();
+        self.supervisor = supervise(&self.install, &self.dir, owner());
+        assert!(self.comes_up(), "Postgres did not come back");
     }
 
     fn prepare(&self, login: Login) {
@@ -195,6 +172,15 @@ impl Postgres {
         format!("postgres://{user}:{password}@{}/postgres", self.address)
     }
 
+    /// Pooled upstream connections for which this holds, as `admin` sees them.
+    pub(crate) fn upstreams(admin: &mut Client, which: &str) -> usize {
+        let count = format!(
+            "select count(*) from pg_stat_activity where backend_type = 'client backend' \
+             and pid <> pg_backend_pid() and application_name <> 'pgweir control' and {which}"
+        );
+        admin.value(&count).parse().unwrap()
+    }
+
     /// Ends every connection but the asking one's, and waits until they are gone.
     pub(crate) fn end_all(&self) {
         let mut admin = self.admin();
@@ -211,7 +197,20 @@ impl Drop for Postgres {
     fn drop(&mut self) {
         drop(self.supervisor.stdin.take());
         self.supervisor.wait().ok();
+        fs::remove_dir_all(&self.dir).ok();
     }
+}
+
+fn supervise(install: &Install, dir: &Path, owner: Owner) -> Child {
+    let log = File::create(dir.join("postgres.log")).unwrap();
+    let mut command = as_owner(owner, install, "sh");
+    command.arg("-c").arg(SUPERVISE).arg("sh");
+    command.arg(install.bin.join("postgres")).arg(dir);
+    command
+        .stdin(Stdio::piped())
+        .stdout(log.try_clone().unwrap())
+        .stderr(log);
+    command.process_group(0).spawn().unwrap()
 }
 
 /// Runs Postgres until our end of the pipe is closed, by `Drop` or by the death of the test.
@@ -223,7 +222,7 @@ exec 3<&-
 wait $server
 touch "$2/ended"
 wait
-rm -rf "$2"
+[ -e "$2/keep" ] || rm -rf "$2"
 "#;
 
 fn configure(options: &Options, dir: &Path, port: u16, owner: Owner) {
@@ -232,7 +231,10 @@ fn configure(options: &Options, dir: &Path, port: u16, owner: Owner) {
         dir.display()
     );
     if options.tls || options.login == Login::Cert {
-        certificates(dir, owner);
+        certificates::make(dir);
+        if let Some((uid, gid)) = owner {
+            chown(dir.join("server.key"), Some(uid), Some(gid)).unwrap();
+        }
         conf += "ssl = on\nssl_cert_file = 'server.crt'\nssl_key_file = 'server.key'\n";
         conf += "ssl_ca_file = 'ca.crt'\n";
     }
@@ -248,36 +250,6 @@ fn configure(options: &Options, dir: &Path, port: u16, owner: Owner) {
         options.login.hba()
     );
     fs::write(dir.join("pg_hba.conf"), hba).unwrap();
-}
-
-/// A certificate authority, the server's certificate and one for the user `app`.
-fn certificates(dir: &Path, owner: Owner) {
-    let authority = rcgen::KeyPair::generate().unwrap();
-    let mut params = rcgen::CertificateParams::new(Vec::new()).unwrap();
-    params.is_ca = rcgen::IsCa::Ca(rcgen::BasicConstraints::Unconstrained);
-    let root = params.self_signed(&authority).unwrap();
-    let issuer = rcgen::Issuer::new(params, authority);
-    fs::write(dir.join("ca.crt"), root.pem()).unwrap();
-    let names = vec!["localhost".to_owned(), "127.0.0.1".to_owned()];
-    for (file, names, common) in [
-        ("server", names, "localhost"),
-        ("client", Vec::new(), "app"),
-    ] {
-        let mut params = rcgen::CertificateParams::new(names).unwrap();
-        params.distinguished_name = rcgen::DistinguishedName::new();
-        params
-            .distinguished_name
-            .push(rcgen::DnType::CommonName, common);
-        let key = rcgen::KeyPair::generate().unwrap();
-        let certificate = params.signed_by(&key, &issuer).unwrap();
-        fs::write(dir.join(format!("{file}.crt")), certificate.pem()).unwrap();
-        let path = dir.join(format!("{file}.key"));
-        fs::write(&path, key.serialize_pem()).unwrap();
-        fs::set_permissions(&path, fs::Permissions::from_mode(0o600)).unwrap();
-        if let (Some((uid, gid)), "server") = (owner, file) {
-            chown(&path, Some(uid), Some(gid)).unwrap();
-        }
-    }
 }
 
 /// User and group to run Postgres as, if not our own.

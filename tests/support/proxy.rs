@@ -1,9 +1,13 @@
 //! The real binary as a process.
 
+use std::fs;
 use std::io::{BufRead, BufReader};
 use std::net::SocketAddr;
+use std::path::PathBuf;
 use std::process::{Child, ChildStderr, Command, ExitStatus, Stdio};
 use std::sync::{Arc, Condvar, Mutex};
+
+use tempfile::TempDir;
 
 use super::postgres::Postgres;
 use super::wire::Client;
@@ -22,6 +26,8 @@ pub(crate) struct Proxy {
     pub(crate) address: SocketAddr,
     process: Option<Child>,
     log: Arc<Log>,
+    /// Where its configuration file is, if it has one.
+    folder: Option<TempDir>,
 }
 
 /// What the process said so far.
@@ -62,6 +68,7 @@ impl Proxy {
                 address: upstream,
                 process: None,
                 log,
+                folder: None,
             };
         }
         Self::run(arguments)
@@ -81,19 +88,11 @@ impl Proxy {
 
     fn launch(arguments: &[&str]) -> Result<Self, Vec<String>> {
         let address = SocketAddr::from(([127, 0, 0, 1], free_port()));
-        let mut command = Command::new("setpriv"); // it dies with the thread that started it
-        let binary = std::env::var(BINARY).unwrap_or(env!("CARGO_BIN_EXE_pgweir").to_owned());
-        command.args(["--pdeathsig", "KILL", &binary]);
+        let mut command = command(&["setpriv", "--pdeathsig", "KILL"]); // it dies with the thread that started it
         command
             .arg("--listen")
             .arg(address.to_string())
             .args(arguments);
-        command
-            .env_clear()
-            .env("PATH", "/usr/sbin:/usr/bin:/sbin:/bin")
-            .stdin(Stdio::null())
-            .stdout(Stdio::null())
-            .stderr(Stdio::piped());
         let mut process = command.spawn().unwrap();
         let log = Arc::new(Log::default());
         let (stderr, kept) = (process.stderr.take().unwrap(), Arc::clone(&log));
@@ -102,10 +101,44 @@ impl Proxy {
             address,
             process: Some(process),
             log,
+            folder: None,
         };
-        match proxy.log.wait_for("listening on ") {
-            true => Ok(proxy),
-            false => Err(proxy.log_lines()),
+        match proxy.log.wait_for("listening on ", 0) {
+            Some(_) => Ok(proxy),
+            None => Err(proxy.log_lines()),
+        }
+    }
+
+    /// With this configuration file in front of `upstream`. Everybody is trusted and there is no cache, unless the
+    /// file says otherwise.
+    pub(crate) fn configured(upstream: SocketAddr, text: &str) -> Self {
+        let folder = TempDir::new().unwrap();
+        let file = folder.path().join("proxy.toml");
+        fs::write(&file, whole(upstream, text)).unwrap();
+        let mut proxy = Self::run(&["-c", file.to_str().unwrap()]);
+        proxy.folder = Some(folder);
+        proxy
+    }
+
+    /// A file beside the configuration file.
+    pub(crate) fn file(&self, name: &str) -> PathBuf {
+        self.folder.as_ref().unwrap().path().join(name)
+    }
+
+    /// Gives it another configuration file and SIGHUP; what it said to that.
+    pub(crate) fn reconfigure(&self, upstream: SocketAddr, text: &str) -> Vec<String> {
+        fs::write(self.file("proxy.toml"), whole(upstream, text)).unwrap();
+        let before = self.log_lines().len();
+        self.signal("HUP");
+        self.wait_for_log(" reloaded", before);
+        self.log_lines().split_off(before)
+    }
+
+    /// Waits for a line with this text behind the first `from` ones.
+    pub(crate) fn wait_for_log(&self, text: &str, from: usize) -> String {
+        match self.log.wait_for(text, from) {
+            Some(line) => line,
+            None => panic!("it never said: {text}"),
         }
     }
 
@@ -148,8 +181,13 @@ impl Proxy {
     }
 
     /// Stops it as a service manager would; the exit must be a success.
-    pub(crate) fn stop(mut self) -> Vec<String> {
+    pub(crate) fn stop(self) -> Vec<String> {
         self.signal("TERM");
+        self.ended()
+    }
+
+    /// Waits for its end, which must be a success.
+    pub(crate) fn ended(mut self) -> Vec<String> {
         if let Some(mut process) = self.process.take() {
             let status = wait_or_kill(&mut process);
             assert!(
@@ -176,6 +214,39 @@ impl Drop for Proxy {
     }
 }
 
+/// The binary, run by `wrapper`, with nothing of our environment.
+pub(crate) fn command(wrapper: &[&str]) -> Command {
+    let binary = std::env::var(BINARY).unwrap_or(env!("CARGO_BIN_EXE_pgweir").to_owned());
+    let mut words = wrapper.iter().copied().chain([binary.as_str()]);
+    let mut command = Command::new(words.next().unwrap());
+    command
+        .args(words)
+        .env_clear()
+        .env("PATH", "/usr/sbin:/usr/bin:/sbin:/bin")
+        .stdin(Stdio::null())
+        .stdout(Stdio::null())
+        .stderr(Stdio::piped());
+    command
+}
+
+/// What stands in front of every configuration: the upstream, and the usual unless it is said.
+fn whole(upstream: SocketAddr, text: &str) -> String {
+    let mut whole = String::new();
+    for (key, usual) in [
+        (
+            "upstream.url",
+            format!("postgres://postgres@{upstream}/postgres"),
+        ),
+        ("auth.mode", "trust".to_owned()),
+        ("cache.level", "off".to_owned()),
+    ] {
+        if !text.contains(key) {
+            whole += &format!("{key} = \"{usual}\"\n");
+        }
+    }
+    whole + text
+}
+
 /// The exit status; a process that does not end in time is killed, and that is no success.
 fn wait_or_kill(process: &mut Child) -> ExitStatus {
     let start = tokio::time::Instant::now();
@@ -199,11 +270,15 @@ impl Log {
         self.more.notify_all();
     }
 
-    /// False when the process ended, or PATIENCE did, without saying so.
-    fn wait_for(&self, text: &str) -> bool {
-        let seen = |lines: &Vec<String>| lines.iter().any(|line| line.contains(text));
+    /// The line that says so, behind the first `from`; None when the process ended, or PATIENCE did, without.
+    fn wait_for(&self, text: &str, from: usize) -> Option<String> {
+        let seen = |lines: &Vec<String>| {
+            let mut new = lines.iter().skip(from);
+            new.find(|line| line.contains(text)).cloned()
+        };
         let guard = self.lines.lock().unwrap();
-        let waiting = |said: &mut (Vec<String>, End)| !seen(&said.0) && said.1 == End::Open;
+        let waiting =
+            |said: &mut (Vec<String>, End)| seen(&said.0).is_none() && said.1 == End::Open;
         let (guard, _) = self
             .more
             .wait_timeout_while(guard, PATIENCE, waiting)

@@ -288,6 +288,14 @@ impl Client {
         key.body.clone()
     }
 
+    /// Whether something has come that was not read yet.
+    pub(crate) fn has_answer(&self) -> bool {
+        self.stream.set_nonblocking(true).unwrap();
+        let peeked = self.stream.peek(&mut [0]);
+        self.stream.set_nonblocking(false).unwrap();
+        self.read < self.buffer.len() || peeked.is_ok()
+    }
+
     pub(crate) fn stream(&self) -> &TcpStream {
         &self.stream
     }
@@ -342,6 +350,12 @@ impl Reply {
             self.sqlstate(),
             self.error_field(b'M').unwrap_or_default()
         )
+    }
+
+    /// The transaction status behind it.
+    pub(crate) fn status(&self) -> Option<char> {
+        let ready = self.0.iter().rfind(|f| f.tag == b'Z')?;
+        ready.body.first().map(|status| char::from(*status))
     }
 
     /// The first column of the first row.

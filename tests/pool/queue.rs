@@ -1,0 +1,166 @@
+//! The queue: first come, first served; its end in time and in length.
+
+use std::time::Duration;
+
+use tokio::time::Instant;
+
+use super::seen_by_now;
+use crate::support::postgres::Postgres;
+use crate::support::proxy::Proxy;
+use crate::support::wire::{Client, query};
+
+/// Notes who is served, in order.
+fn serve(who: &str) -> Vec<u8> {
+    query(&format!(
+        "insert into served values ('{who}', clock_timestamp())"
+    ))
+}
+
+fn served(admin: &mut Client) -> Vec<String> {
+    admin.run("select who from served order by at").values()
+}
+
+struct World {
+    postgres: Postgres,
+    admin: Client,
+    proxy: Proxy,
+    onlooker: Client,
+    /// In a transaction on the only upstream.
+    holder: Client,
+}
+
+impl World {
+    fn new(arguments: &[&str]) -> Self {
+        let postgres = Postgres::start();
+        let mut admin = postgres.admin();
+        admin.run("create table served (who text, at timestamptz)");
+        let arguments = [&["--workers", "1"], arguments].concat();
+        let proxy = Proxy::start(&postgres, 1, &arguments);
+        let (onlooker, mut holder) = (proxy.client(), proxy.client());
+        holder.run("begin");
+        holder.run("select 1");
+        Self {
+            postgres,
+            admin,
+            proxy,
+            onlooker,
+            holder,
+        }
+    }
+
+    /// A client that has sent this and stands behind all others in the queue.
+    fn queued(&mut self, request: &[u8]) -> Client {
+        let mut client = self.proxy.client();
+        client.send(request).unwrap();
+        seen_by_now(&mut self.onlooker);
+        client
+    }
+}
+
+#[test]
+fn waiters_are_served_in_the_order_they_came() {
+    let mut world = World::new(&[]);
+    let names: Vec<String> = (0..12).map(|n| format!("client {n}")).collect();
+    let mut clients: Vec<Client> = names.iter().map(|n| world.queued(&serve(n))).collect();
+    assert!(clients.iter().all(|client| !client.has_answer()));
+    world.holder.run("commit");
+    for client in &mut clients {
+        assert!(!client.until(b'Z').unwrap().failed());
+    }
+    assert_eq!(served(&mut world.admin), names);
+    assert_eq!(world.postgres.admin().value("select 1"), "1");
+}
+
+/// Whoever comes again stands at the end, also if the request was there before the others came.
+#[test]
+fn who_has_been_served_stands_behind_those_who_wait() {
+    let mut world = World::new(&[]);
+    let mut first = world.queued(&serve("first"));
+    let mut second = world.queued(&serve("second"));
+    world.holder.run("commit; select 1");
+    first.until(b'Z').unwrap();
+    first.send(&serve("first again")).unwrap();
+    second.until(b'Z').unwrap();
+    first.until(b'Z').unwrap();
+    assert_eq!(served(&mut world.admin), ["first", "second", "first again"]);
+}
+
+/// A client that always has its next transactions under way does not keep the upstream for ever.
+#[test]
+fn a_pipeline_without_end_lets_others_through() {
+    let mut world = World::new(&["--pool-timeout", "5s"]);
+    let slow = query("insert into served select 'hog', clock_timestamp() from pg_sleep(0.003)");
+    let mut hog = world.queued(&slow.repeat(5));
+    world.holder.run("commit");
+    let mut others: Vec<(String, Client)> = Vec::new();
+    for round in 0..200 {
+        hog.until(b'Z').unwrap();
+        hog.send(&slow).unwrap();
+        if round % 4 == 0 && others.len() < 8 {
+            let name = format!("client {}", others.len());
+            let client = world.queued(&serve(&name));
+            others.push((name, client));
+        }
+    }
+    for (name, client) in &mut others {
+        assert!(client.has_answer(), "{name} was not served");
+        assert!(!client.until(b'Z').unwrap().failed(), "{name}");
+    }
+    let order = served(&mut world.admin);
+    let order: Vec<&String> = order.iter().filter(|who| *who != "hog").collect();
+    assert_eq!(
+        order,
+        others.iter().map(|(name, _)| name).collect::<Vec<_>>()
+    );
+}
+
+#[test]
+fn a_wait_that_runs_out_says_for_what_and_how_long() {
+    let mut world = World::new(&["--pool-timeout", "300ms"]);
+    let start = Instant::now();
+    let refusal = world.queued(&query("select 1")).until(b'E').unwrap();
+    let waited = start.elapsed();
+    assert_eq!(refusal.sqlstate(), "53300");
+    let text = refusal.error_text();
+    for part in ["pool \"postgres\"", "user \"postgres\"", "has 1,", "300ms"] {
+        assert!(text.contains(part), "{part} is not in: {text}");
+    }
+    let hint = refusal.error_field(b'H').unwrap();
+    assert!(hint.contains("pool.size_max") && hint.contains("pool.timeout"));
+    assert!(waited >= Duration::from_millis(300) && waited < Duration::from_secs(3));
+    world.holder.run("commit");
+    assert_eq!(world.proxy.client().value("select 2"), "2");
+}
+
+#[test]
+fn a_queue_that_is_full_refuses_at_once() {
+    let postgres = Postgres::start();
+    let text = "pool.size_max = 1\npool.queue_max = 2\nruntime.workers = 1\n";
+    let proxy = Proxy::configured(postgres.address, text);
+    let mut onlooker = proxy.client();
+    let mut holder = proxy.client();
+    holder.run("begin");
+    holder.run("select 1");
+    let mut waiting: Vec<Client> = (0..2).map(|_| proxy.client()).collect();
+    for client in &mut waiting {
+        client.send(&query("select 'served'")).unwrap();
+        seen_by_now(&mut onlooker);
+    }
+    let start = Instant::now();
+    let mut late = proxy.client();
+    late.send(&query("select 1")).unwrap();
+    let refusal = late.until(b'E').unwrap();
+    assert_eq!(refusal.sqlstate(), "53300");
+    assert!(refusal.error_text().contains("2 clients already wait"));
+    assert!(
+        refusal
+            .error_field(b'H')
+            .unwrap()
+            .contains("pool.queue_max")
+    );
+    assert!(start.elapsed() < Duration::from_secs(2));
+    holder.run("commit");
+    for client in &mut waiting {
+        assert_eq!(client.until(b'Z').unwrap().value().unwrap(), "served");
+    }
+}
