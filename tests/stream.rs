@@ -30,7 +30,7 @@ impl Watched {
     fn start(postgres: &Postgres) -> Self {
         let proxy = Proxy::start(postgres, 2, &[]);
         proxy.client().run("select 1");
-        proxy.wait_for_log("catalog: loaded");
+        proxy.wait_for_log("catalog: loaded", 0);
         let before = proxy.pid().map_or(0, |pid| memory(pid, "VmRSS:"));
         Self { proxy, before }
     }

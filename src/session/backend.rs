@@ -6,7 +6,7 @@ use std::task::Context;
 use super::client::FRAME_BUFFERED_MAX;
 use super::effects;
 use super::end::End;
-use super::held::{Adjusting, Note, Rest};
+use super::held::{Adjusting, LastWords, Note, Rest};
 use super::link::{Link, upstream_frame, upstream_unexpected};
 use super::outbox::BACKLOG_BYTES_MAX;
 use crate::config::PoolMode;
@@ -282,7 +282,7 @@ impl Link<'_> {
     /// An error; true when the scratch buffer has another one that the client sees instead.
     fn error(&mut self, body: &[u8], scratch: &mut Vec<u8>) -> bool {
         if error::field(body, b'V').is_some_and(|severity| severity != b"ERROR") {
-            self.held.told_fatal = true;
+            self.held.last_words = LastWords::Said;
         }
         let mut running = None;
         if let Some(entry) = self.held.replies.front_mut() {

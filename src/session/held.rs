@@ -61,6 +61,13 @@ pub(super) struct Rest {
     pub(super) hidden: bool,
 }
 
+/// Whether the upstream has said why it is going to close the connection.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum LastWords {
+    Unsaid,
+    Said,
+}
+
 /// How our own settings query fares.
 #[derive(Debug)]
 pub(super) enum Adjusting {
@@ -87,7 +94,7 @@ pub(super) struct Held {
     pub(super) pins: Pins,
     pub(super) adjusting: Adjusting,
     /// The upstream said why it is going to close the connection.
-    pub(super) told_fatal: bool,
+    pub(super) last_words: LastWords,
     /// Shared statements used since the last ReadyForQuery.
     pub(super) used: Vec<Arc<Statement>>,
     pub(super) series: Series,
@@ -113,7 +120,7 @@ impl Held {
             hidden: None,
             pins: Pins::default(),
             adjusting: Adjusting::No,
-            told_fatal: false,
+            last_words: LastWords::Unsaid,
             used: Vec::new(),
             series: Series::default(),
             by_name: Vec::new(),

@@ -136,6 +136,9 @@ impl Proxy {
 
     /// Waits for a line with this text behind the first `from` ones.
     pub(crate) fn wait_for_log(&self, text: &str, from: usize) -> String {
+        if self.process.is_none() {
+            return String::new();
+        }
         match self.log.wait_for(text, from) {
             Some(line) => line,
             None => panic!("it never said: {text}"),
@@ -144,12 +147,6 @@ impl Proxy {
 
     pub(crate) fn log_lines(&self) -> Vec<String> {
         self.log.lines.lock().unwrap().0.clone()
-    }
-
-    /// Waits for a log line that contains `text`.
-    pub(crate) fn wait_for_log(&self, text: &str) {
-        let found = self.process.is_none() || self.log.wait_for(text);
-        assert!(found, "no {text:?} in the log: {:#?}", self.log_lines());
     }
 
     /// None when the proxy is Postgres itself.
