@@ -11,6 +11,7 @@ mod login;
 mod pin;
 mod pool;
 mod same;
+mod settings;
 mod soak;
 mod stream;
 mod support;
