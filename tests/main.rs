@@ -4,10 +4,12 @@
 //! Everything that needs the real binary and a real Postgres. One binary, so that it links once.
 
 mod auth;
+mod cancel;
 mod demo;
 mod drivers;
 mod faults;
 mod hazards;
+mod life;
 mod login;
 mod pin;
 mod pool;
