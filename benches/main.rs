@@ -96,10 +96,7 @@ fn contest(options: &Options) -> Result<(), Error> {
 /// The relay as a process of its own, on a runtime of the same make as pgweir's.
 fn be_relay(listen: SocketAddr, upstream: SocketAddr, workers: Option<usize>) -> Result<(), Error> {
     let failed = |error| Error::io("the relay cannot start", error);
-    let mut builder = match workers {
-        Some(1) => tokio::runtime::Builder::new_current_thread(),
-        _ => tokio::runtime::Builder::new_multi_thread(),
-    };
+    let mut builder = tokio::runtime::Builder::new_multi_thread();
     if let Some(workers) = workers {
         builder.worker_threads(workers);
     }

@@ -31,9 +31,14 @@ impl Spread {
 
 impl Cell {
     pub(crate) fn samples(&self, who: Who) -> impl Iterator<Item = Sample> {
+        self.rounds(who).flatten()
+    }
+
+    /// Round by round; `None` for a round without a figure.
+    fn rounds(&self, who: Who) -> impl Iterator<Item = Option<Sample>> {
         let of = self.outcomes.iter().find(|(of, _)| *of == who);
         let outcomes = of.map_or(&[][..], |(_, outcomes)| outcomes);
-        outcomes.iter().filter_map(|outcome| match outcome {
+        outcomes.iter().map(|outcome| match outcome {
             Outcome::Measured(sample) => Some(*sample),
             Outcome::Missing | Outcome::Failed(_) => None,
         })
@@ -155,10 +160,16 @@ fn table(
     text
 }
 
+/// Round by round, and then the median: whatever slowed a round down slowed both.
 fn ratios(cells: &[&Cell]) -> String {
-    table(cells, &[Who::Pgweir, Who::PgBouncer], 12, |cell, who| {
-        let (own, floor) = (cell.cpu(who)?, cell.cpu(Who::Relay)?);
-        Some(format!("{:.2}", own.median / floor.median))
+    table(cells, &[Who::Pgweir, Who::PgBouncer], 20, |cell, who| {
+        let pairs = cell.rounds(who).zip(cell.rounds(Who::Relay));
+        let ratios = pairs.filter_map(|(own, floor)| Some(own?.cpu_us / floor?.cpu_us));
+        let ratio = Spread::of(ratios)?;
+        Some(format!(
+            "{:.2} ({:.2}-{:.2})",
+            ratio.median, ratio.least, ratio.most
+        ))
     })
 }
 

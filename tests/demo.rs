@@ -60,7 +60,7 @@ fn figures(text: &str, row: &str) -> Vec<f64> {
 
 #[test]
 fn the_demo_shows_both_ways_side_by_side() {
-    let (dir, mut command) = demo("5ms");
+    let (dir, mut command) = demo("20ms");
     let output = command.output().unwrap();
     let text = text(&output);
     assert!(output.status.success(), "{}\n{text}", output.status);

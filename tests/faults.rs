@@ -246,7 +246,8 @@ impl World {
     /// No upstream is left behind that the pool does not know of.
     fn check_count(&mut self) {
         let idle = "select count(*) from pg_stat_activity \
-                    where backend_type = 'client backend' and pid <> pg_backend_pid()";
+                    where backend_type = 'client backend' and pid <> pg_backend_pid() \
+                    and application_name <> 'pgweir control'";
         eventually("the upstreams to be at most as many as allowed", || {
             let count: usize = self.admin.value(idle).parse().unwrap();
             (count <= SIZE).then_some(())
@@ -279,6 +280,12 @@ fn cut_all(side: Side) {
         }
     }
     world.check_count();
+    let scripts = cases("").len();
+    assert!(
+        world.runs > 40 * scripts,
+        "only {} runs: the relay cut nothing",
+        world.runs
+    );
     world.proxy.stop();
 }
 

@@ -9,6 +9,7 @@ mod demo;
 mod drivers;
 mod faults;
 mod hazards;
+mod heal;
 mod life;
 mod login;
 mod pin;

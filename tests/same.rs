@@ -10,6 +10,7 @@ mod simple;
 mod startup;
 mod transaction;
 
+use std::collections::BTreeMap;
 use std::panic::{AssertUnwindSafe, catch_unwind};
 
 use noise::Noise;
@@ -47,49 +48,89 @@ insert into item values (1, 'one', 1.5), (2, 'two', null), (3, 'three', 33.25);
 insert into tenant.item values (1, 'x');
 ";
 
-/// Enough to know; each may be a hang that has to be waited for.
-const FAULTS_MAX: usize = 25;
+/// Hangs to wait for before giving up.
+const HANGS_MAX: usize = 3;
+
+/// Scripts that differ: the first difference of each, and where there were more.
+#[derive(Default)]
+struct Faults {
+    found: BTreeMap<&'static str, (String, Vec<String>)>,
+    hangs: usize,
+}
+
+impl Faults {
+    fn add(&mut self, script: &'static str, place: String, what: String) {
+        let entry = self.found.entry(script).or_insert((what, Vec::new()));
+        entry.1.push(place);
+    }
+
+    fn check(&self) {
+        let lines = self
+            .found
+            .iter()
+            .map(|(script, (what, places))| format!("{script} ({}): {what}", places.join("; ")));
+        let lines: Vec<_> = lines.collect();
+        assert!(
+            lines.is_empty(),
+            "{} scripts differ:\n{}",
+            lines.len(),
+            lines.join("\n")
+        );
+    }
+}
 
 /// Holds each script with Postgres itself, then with what is to be compared, on each version of Postgres.
 fn check(scripts: &[Script]) {
+    let mut faults = Faults::default();
     for install in installs() {
         let postgres = Postgres::start_with(&Options::new(install));
-        let mut admin = postgres.admin();
-        let mut faults = Vec::new();
         for (size, others) in [
             (1, Others::Nobody),
             (4, Others::Nobody),
             (1, Others::Between),
             (4, Others::Holding),
         ] {
+            let fit = |script: &&Script| {
+                script.since <= postgres.major
+                    && !(script.pins && others == Others::Between)
+                    && !(script.alone && others != Others::Nobody)
+            };
             let proxy = Proxy::start(&postgres, size, &[]);
-            let fit =
-                |s: &&Script| s.since <= postgres.major && !(s.pins && others == Others::Between);
             for script in scripts.iter().filter(fit) {
-                admin.run(FIXTURE);
-                let direct = script
-                    .play(postgres.address, &mut admin, &mut |_| {})
-                    .unwrap();
-                admin.run(FIXTURE);
-                let context = format!(
-                    "{} on {} with {size}, {others:?}",
-                    script.name, postgres.major
-                );
-                match play_through(&proxy, script, others, &mut admin) {
-                    Ok(through) => faults.extend(difference(&context, &direct, &through)),
-                    Err(why) => faults.push(format!("{context}: {why}")),
-                }
-                if faults.len() >= FAULTS_MAX {
+                compare(&postgres, &proxy, script, (size, others), &mut faults);
+                if faults.hangs >= HANGS_MAX {
                     break;
                 }
             }
         }
-        let count = faults.len();
-        assert!(
-            faults.is_empty(),
-            "{count} scripts differ:\n{}",
-            faults.join("\n")
-        );
+    }
+    faults.check();
+}
+
+fn compare(
+    postgres: &Postgres,
+    proxy: &Proxy,
+    script: &Script,
+    (size, others): (usize, Others),
+    faults: &mut Faults,
+) {
+    let mut admin = postgres.admin();
+    admin.run(FIXTURE);
+    let direct = script
+        .play(postgres.address, &mut admin, &mut |_| {})
+        .unwrap();
+    admin.run(FIXTURE);
+    let place = format!("{}, pool of {size}, {others:?}", postgres.major);
+    match play_through(proxy, script, others, &mut admin) {
+        Ok(through) => {
+            if let Some(what) = difference(&direct, &through) {
+                faults.add(script.name, place, what);
+            }
+        }
+        Err(why) => {
+            faults.hangs += 1;
+            faults.add(script.name, place, why);
+        }
     }
 }
 
@@ -114,12 +155,12 @@ fn play_through(
 }
 
 /// The first frame that differs, with what came before it.
-fn difference(context: &str, direct: &[Seen], through: &[Seen]) -> Option<String> {
+fn difference(direct: &[Seen], through: &[Seen]) -> Option<String> {
     let at = (0..direct.len().max(through.len())).find(|i| direct.get(*i) != through.get(*i))?;
     let before = direct.get(at.saturating_sub(3)..at);
     let (wanted, got) = (direct.get(at), through.get(at));
     Some(format!(
-        "{context}: frame {at}\n  wanted {wanted:?}\n  got    {got:?}\n  after  {before:?}"
+        "frame {at}\n  wanted {wanted:?}\n  got    {got:?}\n  after  {before:?}"
     ))
 }
 
@@ -134,13 +175,13 @@ fn the_oracle_notices_a_difference() {
             .unwrap()
     };
     let (one, again, two) = (play("select 1"), play("select 1"), play("select 2"));
-    assert_eq!(difference("", &one, &again), None);
+    assert_eq!(difference(&one, &again), None);
     assert!(
-        difference("", &one, &two)
+        difference(&one, &two)
             .unwrap()
             .contains("wanted Some(Frame(D")
     );
-    assert!(difference("", &one, &one[..one.len() - 1]).is_some());
+    assert!(difference(&one, &one[..one.len() - 1]).is_some());
 }
 
 /// Runs on a pool must not depend on who asks: the direct control of `Noise`.

@@ -274,7 +274,7 @@ fn terminate(admin: &mut Client, until: Instant) {
     while Instant::now() < until {
         admin.run(
             "select pg_terminate_backend(pid), pg_sleep(0.2) from pg_stat_activity \
-             where usename = 'app' order by random() limit 1",
+             where usename = 'app' order by random() limit 1", // the control connection too
         );
         thread::sleep(Duration::from_millis(1)); // when there was nobody to terminate
     }
@@ -352,7 +352,8 @@ fn check_pool(postgres: &Postgres, proxy: &Proxy) {
     assert_eq!(admin.value(open), UPSTREAMS.to_string());
     drop(all);
     let settled = "select count(*) filter (where state <> 'idle') || ' ' || (count(*) <= 8) \
-                   from pg_stat_activity where usename = 'app'";
+                   from pg_stat_activity where usename = 'app' \
+                   and application_name <> 'pgweir control'";
     eventually("the pool to settle", || {
         (admin.value(settled) == "0 true").then_some(())
     });

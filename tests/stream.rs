@@ -26,10 +26,11 @@ struct Watched {
 }
 
 impl Watched {
-    /// Starts watching once a first query has been answered.
+    /// Starts watching once a first query has been answered and the catalog has been read.
     fn start(postgres: &Postgres) -> Self {
         let proxy = Proxy::start(postgres, 2, &[]);
         proxy.client().run("select 1");
+        proxy.wait_for_log("catalog: loaded", 0);
         let before = proxy.pid().map_or(0, |pid| memory(pid, "VmRSS:"));
         Self { proxy, before }
     }

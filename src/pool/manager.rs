@@ -14,6 +14,7 @@ use tokio::time::Instant;
 
 use super::error::ConnectError;
 use super::pace::Pace;
+use super::startups::Startups;
 use super::state::{Reported, Settings};
 use super::statements::Prepared;
 use super::upstream::{self, CancelTarget, Login};
@@ -94,6 +95,8 @@ pub(super) struct Source {
     pub(super) live: Arc<AtomicUsize>,
     pub(super) lifetime_max: Duration,
     pub(super) statements_max: usize,
+    /// What start-up parameters came to on these upstreams.
+    pub(super) startups: Startups,
     /// What the latest upstream reported at its start-up: the greeting of the next client.
     pub(super) greeting: watch::Sender<Option<Arc<Reported>>>,
 }
@@ -133,16 +136,20 @@ impl Source {
     fn shared(&self, reported: Reported) -> Arc<Reported> {
         match &*self.greeting.borrow() {
             Some(known) if **known == reported => Arc::clone(known),
-            _ => Arc::new(reported),
+            _ => {
+                // The server's defaults changed, and with them what start-up parameters come to.
+                self.startups.forget();
+                Arc::new(reported)
+            }
         }
     }
 
     fn is_current(&self, warm: &Warm) -> bool {
-        warm.generation == self.generation.load(Ordering::Acquire) && !warm.expired()
+        warm.generation == self.generation.load(Ordering::Acquire)
     }
 }
 
-/// bb8's view of a [`Source`]. A slot without an upstream counts as broken: that is how a lease
+/// bb8's view of where upstreams come from. A slot without an upstream counts as broken: that is how a lease
 /// takes its upstream out of the pool.
 #[derive(Debug)]
 pub struct Manager(pub(super) Arc<Source>);
@@ -159,7 +166,9 @@ impl bb8::ManageConnection for Manager {
     }
 
     async fn is_valid(&self, conn: &mut Self::Connection) -> Result<(), Self::Error> {
-        let good = |warm: &mut Box<Warm>| self.0.is_current(warm) && !warm.spoke();
+        // Age is looked at here only: a clock costs more than all else on the way back.
+        let good =
+            |warm: &mut Box<Warm>| self.0.is_current(warm) && !warm.expired() && !warm.spoke();
         if conn.as_mut().is_some_and(good) {
             Ok(())
         } else {

@@ -34,11 +34,11 @@ use tokio::time::Instant;
 use self::error::ConnectError;
 use self::lease::Lease;
 use self::manager::{Failures, Manager, Source, Warm};
+use self::pools::Kept;
 use self::startups::Startups;
 use self::state::Reported;
 use self::statements::Interner;
 use self::upstream::{Credential, Login};
-use crate::catalog::Catalog;
 use crate::wire::error::PgError;
 
 /// How often bb8 looks for upstreams that have been idle too long or are fewer than the minimum.
@@ -77,10 +77,8 @@ pub struct Pool {
     failures: watch::Sender<Option<Arc<ConnectError>>>,
     greeting: watch::Sender<Option<Arc<Reported>>>,
     pub statements: Interner,
-    /// What start-up parameters came to on this pool's upstreams.
-    pub startups: Startups,
     /// What is known of the database's functions.
-    pub catalog: Arc<Catalog>,
+    pub catalog: Arc<Kept>,
 }
 
 /// Why there is no lease.
@@ -94,12 +92,7 @@ pub enum LeaseError {
 
 impl Pool {
     /// A pool with no upstream yet; it starts to open its minimum at once.
-    pub fn new(
-        name: (&str, &str),
-        limits: Limits,
-        login: Login,
-        catalog: Arc<Catalog>,
-    ) -> Arc<Self> {
+    pub fn new(name: (&str, &str), limits: Limits, login: Login, catalog: Arc<Kept>) -> Arc<Self> {
         let (database, user) = name;
         let live = Arc::new(AtomicUsize::new(0));
         let failures = watch::Sender::new(None);
@@ -111,6 +104,7 @@ impl Pool {
             live: Arc::clone(&live),
             lifetime_max: limits.lifetime_max,
             statements_max: limits.statements_max,
+            startups: Startups::default(),
             greeting: greeting.clone(),
         });
         let count = |n: usize| u32::try_from(n).unwrap_or(u32::MAX);
@@ -141,7 +135,6 @@ impl Pool {
             failures,
             greeting,
             statements: Interner::default(),
-            startups: Startups::default(),
             catalog,
         })
     }
@@ -154,6 +147,11 @@ impl Pool {
     /// What the latest upstream reported when it started; `None` before there was one.
     pub fn greeting(&self) -> Option<Arc<Reported>> {
         self.greeting.borrow().clone()
+    }
+
+    /// What start-up parameters came to on this pool's upstreams.
+    pub fn startups(&self) -> &Startups {
+        &self.source.startups
     }
 
     /// Whether it logs in otherwise than with this.

@@ -1,7 +1,10 @@
 //! All pools of the process, made when their first client comes.
 
 use std::collections::{BTreeMap, HashMap};
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::ops::Deref;
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError, Weak};
+
+use tokio::task::JoinHandle;
 
 use super::control::control;
 use super::upstream::{Credential, Login};
@@ -35,9 +38,31 @@ pub struct Pools {
 struct State {
     plan: Arc<Plan>,
     pools: HashMap<(Box<str>, Box<str>), Arc<Pool>>,
-    catalogs: HashMap<Box<str>, Arc<Catalog>>,
+    /// Kept by the pools that use them.
+    catalogs: HashMap<Box<str>, Weak<Kept>>,
     /// One for each way to use TLS, so that pools of one target resume each other's sessions.
     connectors: Vec<(UpstreamTls, Arc<Connector>)>,
+}
+
+/// A database's catalog, kept up to date as long as a pool uses it.
+#[derive(Debug)]
+pub struct Kept {
+    catalog: Arc<Catalog>,
+    keeper: JoinHandle<()>,
+}
+
+impl Deref for Kept {
+    type Target = Catalog;
+
+    fn deref(&self) -> &Catalog {
+        &self.catalog
+    }
+}
+
+impl Drop for Kept {
+    fn drop(&mut self) {
+        self.keeper.abort();
+    }
 }
 
 /// A pool and the rules its sessions live by.
@@ -222,9 +247,9 @@ impl State {
         database: &str,
         user: &str,
         credential: Credential,
-    ) -> Result<Arc<Catalog>, PgError> {
-        if let Some(catalog) = self.catalogs.get(database) {
-            return Ok(Arc::clone(catalog));
+    ) -> Result<Arc<Kept>, PgError> {
+        if let Some(kept) = self.catalogs.get(database).and_then(Weak::upgrade) {
+            return Ok(kept);
         }
         let login = Arc::new(self.login(database, user, credential)?);
         let dial = move || {
@@ -233,9 +258,13 @@ impl State {
         };
         let catalog = Catalog::new();
         let keeper = Arc::clone(&catalog).keep(dial, self.plan.pool.catalog_poll);
-        tokio::spawn(keeper);
-        self.catalogs.insert(database.into(), Arc::clone(&catalog));
-        Ok(catalog)
+        let kept = Arc::new(Kept {
+            catalog,
+            keeper: tokio::spawn(keeper),
+        });
+        self.catalogs.retain(|_, kept| kept.strong_count() > 0);
+        self.catalogs.insert(database.into(), Arc::downgrade(&kept));
+        Ok(kept)
     }
 }
 

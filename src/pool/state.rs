@@ -43,6 +43,11 @@ impl Settings {
         self.0.get(at).map(|(_, setting)| setting)
     }
 
+    /// The same, by a name as it stands in a message.
+    pub fn find_bytes(&self, name: &[u8]) -> Option<&Setting> {
+        self.find(std::str::from_utf8(name).ok()?)
+    }
+
     /// Each name with its setting, by name.
     pub fn iter(&self) -> impl Iterator<Item = (&str, &Setting)> {
         self.0
@@ -174,41 +179,60 @@ fn push_name(sql: &mut Vec<u8>, name: &str) {
 
 /// The values an upstream reports by ParameterStatus, in the order of its start-up.
 #[derive(Clone, Debug, PartialEq, Eq, Default)]
-pub struct Reported(Vec<Parameter>);
+pub struct Reported {
+    parameters: Vec<Parameter>,
+    /// `standard_conforming_strings` is off: asked for with every query.
+    escapes: bool,
+}
 
 impl Reported {
     /// From what the start-up reported.
     pub fn new(parameters: Vec<Parameter>) -> Self {
-        Self(parameters)
+        let mut reported = Self {
+            parameters,
+            escapes: false,
+        };
+        reported.note_escapes();
+        reported
+    }
+
+    fn note_escapes(&mut self) {
+        self.escapes = self.find(b"standard_conforming_strings") == Some(b"off");
     }
 
     /// Each name and value.
     pub fn iter(&self) -> impl Iterator<Item = (&[u8], &[u8])> {
-        self.0.iter().map(|(name, value)| (&**name, &**value))
+        let parameters = self.parameters.iter();
+        parameters.map(|(name, value)| (&**name, &**value))
     }
 
     /// The value of `name`, whatever the case of its letters.
     pub fn find(&self, name: &[u8]) -> Option<&[u8]> {
+        self.find_entry(name).map(|(_, value)| value)
+    }
+
+    /// The same, with the name as it is reported.
+    pub fn find_entry(&self, name: &[u8]) -> Option<(&[u8], &[u8])> {
         self.iter()
             .find(|(candidate, _)| candidate.eq_ignore_ascii_case(name))
-            .map(|(_, value)| value)
     }
 
     /// A ParameterStatus arrived.
     pub fn set(&mut self, name: &[u8], value: &[u8]) {
         match self
-            .0
+            .parameters
             .iter_mut()
             .find(|(candidate, _)| &**candidate == name)
         {
             Some(slot) => slot.1 = value.into(),
-            None => self.0.push((name.into(), value.into())),
+            None => self.parameters.push((name.into(), value.into())),
         }
+        self.note_escapes();
     }
 
     /// Whether string literals are read by the standard: backslashes are just backslashes.
     pub fn standard_conforming(&self) -> bool {
-        self.find(b"standard_conforming_strings") != Some(b"off")
+        !self.escapes
     }
 }
 

@@ -6,7 +6,7 @@ use std::task::Context;
 use super::client::FRAME_BUFFERED_MAX;
 use super::effects;
 use super::end::End;
-use super::held::{Adjusting, Note, Rest};
+use super::held::{Adjusting, LastWords, Note, Rest};
 use super::link::{Link, upstream_frame, upstream_unexpected};
 use super::outbox::BACKLOG_BYTES_MAX;
 use crate::config::PoolMode;
@@ -132,16 +132,23 @@ impl Link<'_> {
         let show = match header.tag {
             // Notifications belong to the session that listens, whatever is being answered.
             b'A' => Show::Forward,
+            // A statement of the client's that we prepare again may be refused: its error is the
+            // client's. Only queries of our own fail in silence.
+            b'E' if self
+                .held
+                .replies
+                .front_mut()
+                .is_none_or(|front| front.kind != Kind::Query) =>
+            {
+                Show::Forward
+            }
             _ => self.held.replies.show(),
         };
         let replaced = match header.tag {
             // The rows of a result: nothing to look at.
             b'D' | b'd' => false,
             b'E' => self.error(body, scratch),
-            b'S' => {
-                self.parameter(body, show).map_err(upstream_frame)?;
-                false
-            }
+            b'S' => self.parameter(body, show).map_err(upstream_frame)?,
             _ => false,
         };
         let event = self
@@ -150,7 +157,9 @@ impl Link<'_> {
             .answer(header.tag, body)
             .map_err(upstream_unexpected)?;
         let replaced = self.happened(event, body, scratch)? || replaced;
+        let hidden = show != Show::Hide && self.held.series.hides(header.tag);
         Ok(match show {
+            _ if hidden => Next::Dropped(here),
             _ if replaced => Next::Dropped(here),
             Show::Hide => Next::Dropped(here),
             Show::Forward => Next::Raw(here),
@@ -249,6 +258,10 @@ impl Link<'_> {
         scratch: &mut Vec<u8>,
     ) -> Result<bool, End> {
         self.held.used.clear();
+        if let Some(series) = self.held.series.ready() {
+            self.client.inbox.prepend(&series);
+            return Ok(true);
+        }
         if status == Status::Idle {
             if failed {
                 self.state.settings.rollback();
@@ -274,6 +287,9 @@ impl Link<'_> {
             }
             return Ok(true);
         }
+        if !self.state.startup.is_empty() && self.has_parted() {
+            self.report_startup(scratch);
+        }
         if self.rules.mode == PoolMode::Statement && status != Status::Idle {
             return Err(End::TransactionBlock);
         }
@@ -283,7 +299,7 @@ impl Link<'_> {
     /// An error; true when the scratch buffer has another one that the client sees instead.
     fn error(&mut self, body: &[u8], scratch: &mut Vec<u8>) -> bool {
         if error::field(body, b'V').is_some_and(|severity| severity != b"ERROR") {
-            self.held.told_fatal = true;
+            self.held.last_words = LastWords::Said;
         }
         let mut running = None;
         let hidden = self.held.replies.show() == Show::Hide;
@@ -318,8 +334,8 @@ impl Link<'_> {
                 effects::failed(self.held, statement);
             }
         }
-        if error::field(body, b'C') == Some(b"0A000") {
-            self.result_type_changed();
+        if self.heal(body) {
+            return true;
         }
         if let Adjusting::Refused(refused) = &self.held.adjusting {
             if hidden {
@@ -331,15 +347,42 @@ impl Link<'_> {
         false
     }
 
-    /// ParameterStatus.
-    fn parameter(&mut self, body: &[u8], show: Show) -> Result<(), FrameError> {
+    /// ParameterStatus; true when it is not the client's business.
+    fn parameter(&mut self, body: &[u8], show: Show) -> Result<bool, FrameError> {
         let (name, rest) = frame::split_cstr(body).ok_or(FrameError::Format)?;
         let (value, _) = frame::split_cstr(rest).ok_or(FrameError::Format)?;
         Arc::make_mut(&mut self.held.lease.reported).set(name, value);
-        if show != Show::Hide {
-            Arc::make_mut(&mut self.state.reported).set(name, value);
+        if show == Show::Hide || self.has_parted() {
+            return Ok(true);
         }
-        Ok(())
+        if self.held.hidden.is_some() {
+            effects::reported(self.held, self.state, name, value);
+        }
+        Arc::make_mut(&mut self.state.reported).set(name, value);
+        Ok(false)
+    }
+
+    /// After a RESET to a start-up value the upstream is at its own default, of which the client
+    /// is not told; before its next request the upstream is brought to the client's.
+    fn has_parted(&self) -> bool {
+        let (ours, theirs) = (self.state.settings.now(), self.held.settings.now());
+        !Arc::ptr_eq(ours, theirs) && ours != theirs
+    }
+
+    /// Tells the client the start-up values that it has gone back to.
+    fn report_startup(&mut self, out: &mut Vec<u8>) {
+        let startup = Arc::clone(&self.state.startup);
+        let values = Arc::clone(&self.state.startup_reported);
+        for (name, setting) in startup.iter() {
+            let name = name.as_bytes();
+            if self.state.settings.now().find_bytes(name) == Some(setting)
+                && let Some((name, value)) = values.find_entry(name)
+                && self.state.reported.find(name) != Some(value)
+            {
+                frame::push(out, b'S', &[name, b"\0", value, b"\0"]);
+                Arc::make_mut(&mut self.state.reported).set(name, value);
+            }
+        }
     }
 
     /// Tells the client the values that differ from what it knows.

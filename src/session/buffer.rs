@@ -71,6 +71,22 @@ impl Inbox {
         self.data.get_mut(self.start..self.end).unwrap_or_default()
     }
 
+    /// Puts `bytes` in front of what is there, to be used up again.
+    pub(super) fn prepend(&mut self, bytes: &[u8]) {
+        let rest = self.bytes().to_vec();
+        self.advance(rest.len());
+        if self.data.is_empty() {
+            self.data = borrow();
+        }
+        self.reserve(bytes.len() + rest.len());
+        for part in [bytes, &rest] {
+            if let Some(room) = self.data.get_mut(self.end..self.end + part.len()) {
+                room.copy_from_slice(part);
+                self.end += part.len();
+            }
+        }
+    }
+
     /// Makes room for a frame of `bytes` bytes in all. The caller has checked it against its limit.
     pub(super) fn reserve(&mut self, bytes: usize) {
         if bytes <= self.data.len() - self.start {

@@ -33,7 +33,7 @@ pub(super) struct Client {
 /// What stands at the front of an idle client's inbox.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Front {
-    /// Not a whole request yet; the frame being read has this many bytes in all, if that is known.
+    /// Not a whole request yet: the inbox has to have this many bytes before it can be one.
     Partial(usize),
     /// Something that an upstream has to answer.
     Request,
@@ -65,7 +65,7 @@ impl Client {
         loop {
             let rest = bytes.get(at..).unwrap_or_default();
             let Some(header) = frame::frontend_header(rest)? else {
-                return Ok(Front::Partial(0));
+                return Ok(Front::Partial(at + frame::HEADER_BYTES));
             };
             let idle = matches!(header.tag, b'H' | b'd' | b'c' | b'f');
             if rest.len() < header.bytes {

@@ -28,6 +28,26 @@ pub(super) fn pretended(held: &mut Held, state: &mut State, statement: &Statemen
     }
 }
 
+/// Code that was not looked at ran, and this value was reported: it set it. The others that it may
+/// have set are not reported, and end with the reset.
+pub(super) fn reported(held: &mut Held, state: &mut State, name: &[u8], value: &[u8]) {
+    const NOT_SETTINGS: [&str; 6] = [
+        "in_hot_standby",
+        "integer_datetimes",
+        "is_superuser",
+        "server_encoding",
+        "server_version",
+        "session_authorization",
+    ];
+    let Ok(name) = std::str::from_utf8(name) else {
+        return;
+    };
+    let name = name.to_ascii_lowercase();
+    if !NOT_SETTINGS.contains(&name.as_str()) {
+        set(held, state, &name, &Setting::Value(value.into()));
+    }
+}
+
 /// A statement failed. Its settings roll back with it, but locks taken before the error stay.
 pub(super) fn failed(held: &mut Held, statement: &Statement) {
     let pins = |effect: &Effect| matches!(effect, Effect::Pin(_) | Effect::SetConfig { .. });
@@ -81,6 +101,7 @@ fn apply(held: &mut Held, state: &mut State, effect: &Effect, tag: &[u8]) {
         | Effect::Begin
         | Effect::PrepareTransaction
         | Effect::Execute(_)
+        | Effect::Prepare(_)
         | Effect::ReadsSequence => {}
     }
 }
@@ -132,6 +153,7 @@ fn discard_all(held: &mut Held, state: &mut State) {
     state.discard_all();
     held.settings.change(|s| *s = Settings::default());
     held.lease.prepared.clear();
+    held.by_name.clear();
     held.lease.unnamed = 0;
     held.pins.clear();
 }
@@ -140,10 +162,12 @@ fn deallocate(held: &mut Held, state: &mut State, name: Option<&[u8]>) {
     match name {
         Some(name) => {
             state.statements.remove(name);
+            held.by_name.retain(|known| **known != *name);
         }
         None => {
             state.statements.clear();
             held.lease.prepared.clear();
+            held.by_name.clear();
         }
     }
     ask(held);

@@ -80,6 +80,8 @@ impl End {
             Self::UpstreamClosed { told: false } => Some(lost("while it served this session")),
             Self::Upstream(error) => Some(lost("").detail(error.to_string())),
             Self::UpstreamProtocol(fault) => Some(lost("").detail(fault.to_string())),
+            // As Postgres: after a length that cannot be, nothing is said.
+            Self::ClientProtocol(FrameError::Length) => None,
             Self::ClientProtocol(fault) => Some(PgError::fatal("08P01", fault.to_string())),
             Self::Drained | Self::Killed => Some(PgError::fatal(
                 "57P01",

@@ -19,8 +19,12 @@ const CANCEL_TIMEOUT: Duration = Duration::from_secs(5);
 
 impl Session {
     pub(super) async fn farewell(&mut self, end: &End) {
+        // Words in the middle of a frame would be read as its data.
+        let torn = self.held.as_ref().is_some_and(Held::is_mid_frame);
         self.release_upstream(end).await;
-        end.farewell(self.client.out.buffer());
+        if !torn {
+            end.farewell(self.client.out.buffer());
+        }
         let words = async {
             // The client may have gone; then nobody misses them.
             if self.client.flush().await.is_ok() {

@@ -132,7 +132,14 @@ impl Link<'_> {
                 return Ok(Next::Wait);
             }
         }
+        if self.held.between_requests() {
+            self.held.series.begin();
+        }
         let next = self.handle(&frame, scratch)?;
+        if !matches!(next, Next::Wait) {
+            let raw = bytes.get(..frame.here()).unwrap_or_default();
+            self.held.series.note(header.tag, raw);
+        }
         if !frame.whole && !matches!(next, Next::Wait) {
             self.client.rest = header.bytes - frame.here();
         }
@@ -195,6 +202,7 @@ impl Link<'_> {
         if reads_sequence(&work) {
             self.forget_sequences(scratch);
         }
+        self.put_by_name(&work, true, scratch);
         self.held.lease.unnamed = 0;
         if let Some(tag) = self.pretended_tag(&work) {
             // Harmless in and outside of a transaction, and refused in a failed one, as the
@@ -225,7 +233,9 @@ impl Link<'_> {
         };
         let sql_prepared = self.held.pins.has(effect::SessionState::Prepared);
         if let Effect::Deallocate(Some(name)) = effect {
-            let known = self.state.statements.contains_key(name);
+            // One that the upstream has by its name must really go.
+            let known =
+                self.state.statements.contains_key(name) && !self.held.by_name.contains(name);
             return known.then_some("DEALLOCATE");
         }
         if sql_prepared {
@@ -252,6 +262,7 @@ impl Link<'_> {
             if reads_sequence(statements) {
                 self.forget_sequences(scratch);
             }
+            self.put_by_name(statements, false, scratch);
         }
         if !name.is_empty() {
             return self.parse_named(frame, (name, body), work, scratch);

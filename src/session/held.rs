@@ -3,6 +3,7 @@
 use std::sync::Arc;
 
 use super::buffer::Inbox;
+use super::heal::Series;
 use super::outbox::Outbox;
 use super::pin::Pins;
 use super::settings::Staged;
@@ -60,6 +61,13 @@ pub(super) struct Rest {
     pub(super) hidden: bool,
 }
 
+/// Whether the upstream has said why it is going to close the connection.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum LastWords {
+    Unsaid,
+    Said,
+}
+
 /// How our own settings query fares.
 #[derive(Debug)]
 pub(super) enum Adjusting {
@@ -94,9 +102,13 @@ pub(super) struct Held {
     pub(super) pins: Pins,
     pub(super) adjusting: Adjusting,
     /// The upstream said why it is going to close the connection.
-    pub(super) told_fatal: bool,
+    pub(super) last_words: LastWords,
     /// Shared statements used since the last ReadyForQuery.
     pub(super) used: Vec<Arc<Statement>>,
+    pub(super) series: Series,
+    /// Statements of the client's that the upstream has under the client's own names, because SQL
+    /// asked for them.
+    pub(super) by_name: Vec<Box<[u8]>>,
     /// DDL ran that may change which functions are to be trusted.
     pub(super) changed_catalog: bool,
     pub(super) turn: Turn,
@@ -117,8 +129,10 @@ impl Held {
             hidden: None,
             pins: Pins::default(),
             adjusting: Adjusting::No,
-            told_fatal: false,
+            last_words: LastWords::Unsaid,
             used: Vec::new(),
+            series: Series::default(),
+            by_name: Vec::new(),
             changed_catalog: false,
             turn: Turn::Running,
             begun: None,
@@ -157,6 +171,11 @@ impl Held {
         if self.hidden != Some(Hidden::Opaque) {
             self.hidden = Some(why);
         }
+    }
+
+    /// The client has been sent a part of a frame, and the rest is still to come.
+    pub(super) fn is_mid_frame(&self) -> bool {
+        self.rest.bytes > 0 && !self.rest.hidden
     }
 
     /// Our settings query has not been answered.

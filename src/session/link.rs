@@ -4,7 +4,7 @@ use std::task::{Context, Poll};
 
 use super::client::Client;
 use super::end::{End, UpstreamFault};
-use super::held::Held;
+use super::held::{Held, LastWords};
 use super::refuse::Rules;
 use super::state::State;
 use crate::pool::Pool;
@@ -66,10 +66,12 @@ impl Link<'_> {
         match self.held.inbox.poll_fill(&mut self.held.lease.stream, cx) {
             Poll::Pending => Ok(false),
             Poll::Ready(Ok(0)) => Err(End::UpstreamClosed {
-                told: self.held.told_fatal,
+                told: self.held.last_words == LastWords::Said,
             }),
             Poll::Ready(Ok(_)) => Ok(true),
-            Poll::Ready(Err(_)) if self.held.told_fatal => Err(End::UpstreamClosed { told: true }),
+            Poll::Ready(Err(_)) if self.held.last_words == LastWords::Said => {
+                Err(End::UpstreamClosed { told: true })
+            }
             Poll::Ready(Err(error)) => Err(End::Upstream(error)),
         }
     }

@@ -14,6 +14,7 @@ pub mod end;
 mod farewell;
 mod frontend;
 pub mod greet;
+mod heal;
 mod held;
 mod link;
 pub mod open;
@@ -73,7 +74,8 @@ impl Session {
                 break end;
             }
         };
-        self.farewell(&end).await;
+        // Boxed, like everything that happens once: an idle client keeps room only for waiting.
+        Box::pin(self.farewell(&end)).await;
         end
     }
 
@@ -111,11 +113,8 @@ impl Session {
     }
 
     async fn read_more(&mut self, bytes: usize) -> Result<(), End> {
-        if self.client.inbox.is_empty() {
-            self.client.out.release();
-            self.client.inbox.release();
-        } else {
-            self.client.inbox.reserve(bytes.max(frame::HEADER_BYTES));
+        if !self.client.inbox.is_empty() {
+            self.client.inbox.reserve(bytes);
         }
         let handle = self.registered.handle();
         let idle = self.deferred.status() == Status::Idle;
@@ -124,7 +123,10 @@ impl Session {
             check_flags(handle, cx, idle && client.inbox.is_empty())?;
             client.try_flush(cx).map_err(End::Client)?;
             match client.inbox.poll_fill(&mut client.stream, cx) {
-                Poll::Pending => Poll::Pending,
+                Poll::Pending => {
+                    client.out.release();
+                    Poll::Pending
+                }
                 Poll::Ready(Ok(0)) => Poll::Ready(Err(End::ClientClosed)),
                 Poll::Ready(Ok(_)) => Poll::Ready(Ok(())),
                 Poll::Ready(Err(error)) => Poll::Ready(Err(End::Client(error))),

@@ -125,11 +125,11 @@ async fn effect_of(pool: &Arc<Pool>, startup: &[Parameter]) -> Result<Effect, Re
     if settings.is_empty() {
         return Ok((Settings::defaults(), greeting));
     }
-    if let Some(known) = pool.startups.find(&key) {
+    if let Some(known) = pool.startups().find(&key) {
         return Ok(known);
     }
     let (settings, reported) = try_on_upstream(pool, settings).await?;
-    pool.startups.remember(key, &settings, &reported);
+    pool.startups().remember(key, &settings, &reported);
     Ok((settings, reported))
 }
 

@@ -8,6 +8,7 @@ use super::held::Note;
 use super::link::Link;
 use super::state::{NAMES_MAX, Named, Work};
 use crate::pool::statements::{Identity, Statement, fresh_id};
+use crate::sql::effect::{self, Effect};
 use crate::wire::error::PgError;
 use crate::wire::frame;
 use crate::wire::replies::{Kind, Show};
@@ -54,9 +55,7 @@ impl Link<'_> {
         }
         if !frame.whole {
             // Too large to be kept, so it stays under its own name on this upstream.
-            self.held
-                .pins
-                .add(crate::sql::effect::SessionState::Prepared);
+            self.held.pins.add(effect::SessionState::Prepared);
             self.held.expect(Kind::Parse, Show::Forward, Note::None);
             return Ok(Next::Raw(frame.body.len() + frame::HEADER_BYTES));
         }
@@ -67,6 +66,7 @@ impl Link<'_> {
         });
         let id = statement.id;
         self.held.used.push(Arc::clone(&statement));
+        self.held.series.parsed.push(name.into());
         let note = Note::Parsed {
             name: name.into(),
             id,
@@ -131,15 +131,6 @@ impl Link<'_> {
         work
     }
 
-    /// 0A000: one of the statements just used has a result of another type than when it was prepared
-    /// (H95). Prepared anew, under another name, it works again.
-    pub(super) fn result_type_changed(&mut self) {
-        for statement in self.held.used.drain(..) {
-            statement.retire();
-            self.held.lease.prepared.remove(statement.id);
-        }
-    }
-
     fn put_on_upstream(&mut self, statement: &Arc<Statement>, scratch: &mut Vec<u8>) {
         self.held.used.push(Arc::clone(statement));
         if self.held.lease.prepared.touch(statement.id) {
@@ -149,6 +140,39 @@ impl Link<'_> {
         frame::push(scratch, b'P', &[&statement.name(), &statement.body]);
         let note = Note::Ours { id: statement.id };
         self.held.expect(Kind::Parse, Show::Hide, note);
+    }
+
+    /// SQL names statements of the extended protocol (`EXECUTE s`): the upstream gets them under the
+    /// client's own names, and is pinned. With `alone` they do not stand in the client's own series
+    /// of messages, and need a Sync.
+    pub(super) fn put_by_name(
+        &mut self,
+        work: &[effect::Statement],
+        alone: bool,
+        scratch: &mut Vec<u8>,
+    ) {
+        for effect in work.iter().flat_map(|statement| statement.effects.iter()) {
+            let name = match (effect, alone) {
+                (Effect::Execute(name) | Effect::Prepare(name), _) => name,
+                // As a simple query it is not really run.
+                (Effect::Deallocate(Some(name)), false) => name,
+                _ => continue,
+            };
+            let Some(named) = self.state.statements.get(name) else {
+                continue;
+            };
+            if self.held.by_name.contains(name) {
+                continue;
+            }
+            frame::push(scratch, b'P', &[name, b"\0", &named.statement.body]);
+            self.held.expect(Kind::Parse, Show::Hide, Note::None);
+            if alone {
+                frame::push(scratch, b'S', &[]);
+                self.held.expect(Kind::Sync, Show::Hide, Note::None);
+            }
+            self.held.by_name.push(name.clone());
+            self.held.pins.add(effect::SessionState::Prepared);
+        }
     }
 
     /// Enters `id` among the upstream's statements, and closes the one that has to go for it.
@@ -166,6 +190,16 @@ impl Link<'_> {
             self.held.expect(Kind::Close, Show::Forward, Note::None);
             return Next::Raw(bytes);
         };
+        let by_name = self.held.by_name.iter().position(|n| **n == *name);
+        if let Some(at) = by_name {
+            self.held.by_name.swap_remove(at);
+            let note = Note::Closed {
+                name: name.into(),
+                named,
+            };
+            self.held.expect(Kind::Close, Show::Forward, note);
+            return Next::Raw(bytes);
+        }
         frame::push(scratch, b'C', &[b"S", NO_STATEMENT]);
         let note = Note::Closed {
             name: name.into(),

@@ -59,9 +59,11 @@ pub fn analyze(text: &[u8], standard_conforming: bool, catalog: Option<&Snapshot
 
 fn statement(cursor: &mut Cursor<'_>, catalog: Option<&Snapshot>) -> Statement {
     let mut scan = Scan::new(catalog);
+    let start = cursor.peek().start;
     read(&mut scan, cursor);
     // What a reader left over; of a well-formed statement nothing.
     scan.skip(cursor);
+    scan.text(cursor.between(start, cursor.last_end()));
     scan.finish()
 }
 
@@ -211,6 +213,7 @@ fn prepared(scan: &mut Scan<'_>, cursor: &mut Cursor<'_>) {
             } else {
                 // Its own effects come when it is executed, and are opaque then.
                 scan.pin(SessionState::Prepared);
+                named(scan, cursor, Effect::Prepare);
             }
         }
         Word::Execute => {

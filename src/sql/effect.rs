@@ -114,6 +114,8 @@ pub enum Effect {
     PrepareTransaction,
     /// `DEALLOCATE name`, or all of them. It also names statements of the extended protocol (H93).
     Deallocate(Option<Name>),
+    /// `PREPARE name`: refused when a statement of the extended protocol has the name.
+    Prepare(Name),
     /// `EXECUTE name`. It also runs statements of the extended protocol.
     Execute(Name),
     /// The session has state that cannot follow its client to another upstream (H96).

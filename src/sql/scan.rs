@@ -67,6 +67,8 @@ const RUNS: u8 = 1;
 const WRITES: u8 = 2;
 /// It can fire event triggers.
 const DEFINES: u8 = 4;
+/// It updates something.
+const UPDATES: u8 = 8;
 
 impl<'c> Scan<'c> {
     pub(super) fn new(catalog: Option<&'c Snapshot>) -> Self {
@@ -120,12 +122,25 @@ impl<'c> Scan<'c> {
         self.reach |= DEFINES;
     }
 
+    /// The statement's text, for what no keyword tells: an UPDATE of the view `pg_settings` is a SET
+    /// (its rule calls `set_config`), and so is one of a view on it, which cannot be seen here.
+    pub(super) fn text(&mut self, text: &[u8]) {
+        const VIEW: &[u8] = b"pg_settings";
+        if self.reach & UPDATES != 0
+            && text
+                .windows(VIEW.len())
+                .any(|window| window.eq_ignore_ascii_case(VIEW))
+        {
+            self.pin(SessionState::Setting);
+        }
+    }
+
     /// What the statement comes to.
     pub(super) fn finish(self) -> Statement {
         let reaches = |what: u8| self.reach & what != 0;
         let hidden = self.found.or_else(|| {
             let Some(catalog) = self.catalog else {
-                return (self.reach != 0).then_some(Hidden::CatalogUnknown);
+                return (self.reach & !UPDATES != 0).then_some(Hidden::CatalogUnknown);
             };
             if reaches(RUNS | WRITES) && catalog.unsafe_everywhere().is_some() {
                 Some(Hidden::Function)
@@ -241,10 +256,10 @@ impl<'c> Scan<'c> {
             }
             return;
         }
-        if matches!(word, Word::Insert | Word::Delete | Word::Merge)
-            || word == Word::Update && !matches!(prev.word, Word::For | Word::Key)
-        {
+        if matches!(word, Word::Insert | Word::Delete | Word::Merge) {
             self.reach |= WRITES;
+        } else if word == Word::Update && !matches!(prev.word, Word::For | Word::Key) {
+            self.reach |= WRITES | UPDATES;
         } else if matches!(word, Word::Distinct | Word::Operator | Word::Returning) {
             self.call_may_follow_close = true;
         } else if matches!(word, Word::Temp | Word::Temporary) {

@@ -77,6 +77,7 @@ fn effect(effect: &Effect) -> String {
         Effect::RollbackTo(name) => format!("to({})", text(name)),
         Effect::Release(name) => format!("release({})", text(name)),
         Effect::Execute(name) => format!("execute({})", text(name)),
+        Effect::Prepare(name) => format!("prepare({})", text(name)),
         Effect::Deallocate(Some(name)) => format!("deallocate({})", text(name)),
         Effect::Pin(state) => format!("pin:{}", state.as_str()),
         Effect::MayRelease(state) => format!("may:{}", state.as_str()),
@@ -304,8 +305,11 @@ fn pins() {
         ),
         ("CLOSE c", "may:hold_cursor"),
         ("LOAD 'pg_trgm'", "pin:load"),
-        ("PREPARE p AS SELECT f_bad()", "pin:prepared"),
-        ("PREPARE transaction (int) AS SELECT 1", "pin:prepared"),
+        ("PREPARE p AS SELECT f_bad()", "pin:prepared prepare(p)"),
+        (
+            "PREPARE transaction (int) AS SELECT 1",
+            "pin:prepared prepare(transaction)",
+        ),
         ("EXECUTE p(1)", "execute(p) !opaque"),
         (
             "DEALLOCATE PREPARE \"P\"; DEALLOCATE ALL; DEALLOCATE prepare",

@@ -154,6 +154,12 @@ impl<N> Replies<N> {
         self.queue.is_empty() && !self.unsynced
     }
 
+    /// How many Syncs are to be answered.
+    pub fn syncs(&self) -> usize {
+        let sync = |entry: &&Entry<N>| entry.kind == Kind::Sync;
+        self.queue.iter().filter(sync).count()
+    }
+
     /// Whether the latest message ended a request of the client's, and it is not all answered yet.
     pub fn ends_request(&self) -> bool {
         let ends = |entry: &Entry<N>| {

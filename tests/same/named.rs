@@ -160,7 +160,9 @@ fn named_odd() -> Vec<Script> {
             .round(&use_s1("1"))
             .query("set timezone = 'Asia/Tokyo'")
             .round(&use_s1("2")),
+        // On another upstream it is parsed anew, and then there is no cached plan to complain of.
         script("a statement over a changed table")
+            .alone()
             .query("create table changed (a int)")
             .round(&[parse("s1", "select * from changed where $1 = 'x'")])
             .round(&use_s1("x"))

@@ -180,10 +180,8 @@ fn refused() -> Vec<Script> {
             .end(),
         script("protocol 4.0")
             .greeting(startup((4, 0), &[("user", "postgres")]))
-            .end(),
-        script("protocol 2.0")
-            .greeting(startup((2, 0), &[("user", "postgres")]))
-            .end(),
+            .end()
+            .since(18),
         script("replication of no kind")
             .with(&[("replication", "perhaps")])
             .end(),

@@ -31,6 +31,8 @@ pub(crate) struct Script {
     steps: Vec<Step>,
     /// It keeps state in its session between transactions, so that it keeps its upstream.
     pub(crate) pins: bool,
+    /// Whether it is only the same on an upstream that nobody else uses.
+    pub(crate) alone: bool,
     /// The oldest server version that understands it.
     pub(crate) since: u32,
 }
@@ -54,6 +56,7 @@ pub(crate) fn script(name: &'static str) -> Script {
         greeting,
         steps: Vec::new(),
         pins: false,
+        alone: false,
         since: 0,
     }
 }
@@ -70,6 +73,11 @@ impl Script {
     /// Another start-up packet altogether.
     pub(crate) fn greeting(mut self, bytes: Vec<u8>) -> Self {
         self.greeting = bytes;
+        self
+    }
+
+    pub(crate) fn alone(mut self) -> Self {
+        self.alone = true;
         self
     }
 
@@ -243,11 +251,17 @@ fn is_end(error: &io::Error) -> bool {
     kind == io::ErrorKind::UnexpectedEof || kind == io::ErrorKind::ConnectionReset
 }
 
-/// Keys and process ids may differ; nothing else may.
+/// Keys and process ids may differ, and where in its source a Postgres found a reason to end the session: the
+/// proxy says such things for it, whatever its version. Nothing else may.
 fn masked(mut frame: Frame) -> Frame {
     match frame.tag {
         b'K' => frame.body.fill(0),
         b'A' => frame.body[..4].fill(0),
+        b'E' if frame.body.starts_with(b"SFATAL\0") => {
+            let fields = frame.body.split_inclusive(|byte| *byte == 0);
+            let place = |field: &&[u8]| !matches!(field[0], b'F' | b'L' | b'R');
+            frame.body = fields.filter(place).collect::<Vec<_>>().concat();
+        }
         _ => {}
     }
     frame
