@@ -3,15 +3,19 @@
 #![expect(clippy::indexing_slicing, reason = "a short reply is a failed test")]
 //! Everything that needs the real binary and a real Postgres. One binary, so that it links once.
 
+mod auth;
+mod cancel;
 mod demo;
 mod drivers;
 mod faults;
 mod hazards;
 mod heal;
+mod life;
 mod login;
 mod pin;
 mod pool;
 mod same;
+mod settings;
 mod soak;
 mod stream;
 mod support;

@@ -12,6 +12,7 @@ use super::{Limits, Pool};
 use crate::catalog::Catalog;
 use crate::config::{self, Database, PinPolicy, PoolMode, Target, UpstreamTls, User};
 use crate::tls::client::Connector;
+use crate::wire::auth::Verifier;
 use crate::wire::error::PgError;
 
 /// Pools at a time. Each has a timer and, while it is used, upstreams; a user name for each of a
@@ -281,7 +282,12 @@ impl Plan {
         let password = match forced {
             Some(entry) => entry.password.clone(),
             None if user == target.user => target.password.clone(),
-            None => self.users.get(user).and_then(|u| u.password.clone()),
+            // A SCRAM verifier is no password: the login left the keys that open the upstream.
+            None => self
+                .users
+                .get(user)
+                .and_then(|u| u.password.clone())
+                .filter(|p| !matches!(Verifier::parse(p.expose()), Ok(Verifier::Scram(_)))),
         };
         match (forced, password) {
             (_, Some(password)) => Credential::Password(password),

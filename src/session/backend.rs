@@ -197,11 +197,12 @@ impl Link<'_> {
                 entry,
                 failed,
             } => {
-                if matches!(entry, Some(entry) if matches!(entry.note, Note::Settings)) {
+                if matches!(&entry, Some(entry) if matches!(entry.note, Note::Settings)) {
                     self.settled(scratch);
                     return Ok(true);
                 }
-                self.ready(status, failed, scratch)
+                let show = entry.map_or(Show::Forward, |entry| entry.show);
+                self.ready(status, failed, show, scratch)
             }
         }
     }
@@ -239,6 +240,9 @@ impl Link<'_> {
 
     /// Our settings query is answered.
     fn settled(&mut self, scratch: &mut Vec<u8>) {
+        if self.held.is_refused() {
+            return;
+        }
         if matches!(self.held.adjusting, Adjusting::Underway) {
             self.held.adjusting = Adjusting::No;
         }
@@ -246,7 +250,13 @@ impl Link<'_> {
         self.report(&reported, scratch);
     }
 
-    fn ready(&mut self, status: Status, failed: bool, scratch: &mut Vec<u8>) -> Result<bool, End> {
+    fn ready(
+        &mut self,
+        status: Status,
+        failed: bool,
+        show: Show,
+        scratch: &mut Vec<u8>,
+    ) -> Result<bool, End> {
         self.held.used.clear();
         if let Some(series) = self.held.series.ready() {
             self.client.inbox.prepend(&series);
@@ -266,8 +276,15 @@ impl Link<'_> {
             }
         }
         if self.held.is_refused() {
-            // To the client nothing began: our own settings did.
-            frame::push(scratch, b'Z', &[b"I"]);
+            // To the client only its own BEGIN began something; our settings' did not.
+            let status: &[u8] = if self.held.begun.is_some() {
+                b"E"
+            } else {
+                b"I"
+            };
+            if show != Show::Hide {
+                frame::push(scratch, b'Z', &[status]);
+            }
             return Ok(true);
         }
         if !self.state.startup.is_empty() && self.has_parted() {
@@ -285,6 +302,7 @@ impl Link<'_> {
             self.held.last_words = LastWords::Said;
         }
         let mut running = None;
+        let hidden = self.held.replies.show() == Show::Hide;
         if let Some(entry) = self.held.replies.front_mut() {
             match &entry.note {
                 Note::Settings => {
@@ -320,6 +338,9 @@ impl Link<'_> {
             return true;
         }
         if let Adjusting::Refused(refused) = &self.held.adjusting {
+            if hidden {
+                return true;
+            }
             frame::push(scratch, b'E', &[refused]);
             return true;
         }

@@ -98,10 +98,14 @@ impl Held {
         let mut out = Vec::new();
         match deferred {
             Deferred::No => return,
-            Deferred::Begun(text) => self.query(&mut out, &text, Note::None),
+            Deferred::Begun(text) => {
+                self.query(&mut out, &text, Note::None);
+                self.begun = Some(text);
+            }
             Deferred::Failed(text) => {
                 self.query(&mut out, &text, Note::None);
                 self.query(&mut out, b"pgweir refuses", Note::None);
+                self.begun = Some(text);
             }
         }
         self.out.buffer().append(&mut out);

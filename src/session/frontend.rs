@@ -12,7 +12,7 @@ use super::state::{self, Unnamed, Work};
 use crate::pool::statements::fresh_id;
 use crate::sql::effect::{self, Effect};
 use crate::wire::frame::{self, FrameError, HEADER_BYTES, Header};
-use crate::wire::replies::{Kind, Show, Status};
+use crate::wire::replies::{Kind, Show};
 
 /// Answers that may be outstanding before the client's next frame is read: a pipeline's depth. At
 /// some dozens of bytes each this is a few hundred kilobytes.
@@ -42,7 +42,7 @@ pub(super) struct Frame<'a> {
 
 impl Frame<'_> {
     /// Bytes of it that are here.
-    fn here(&self) -> usize {
+    pub(super) fn here(&self) -> usize {
         HEADER_BYTES + self.body.len()
     }
 }
@@ -99,25 +99,6 @@ impl Link<'_> {
         Ok(used)
     }
 
-    /// Whether the client's next request has to wait until the upstream has been with the others who
-    /// wait for it: a pipeline without end would keep it for ever.
-    fn yields(&mut self) -> bool {
-        let held = &mut *self.held;
-        if !held.yielding {
-            held.yielding = held.replies.ends_request()
-                && self.client.rest == 0
-                && held.replies.status() == Status::Idle
-                && held.pins.is_empty()
-                && self.pool.is_awaited();
-        }
-        // The last one may have begun a transaction, or take copy data.
-        let begun = held.between_requests() && held.replies.status() != Status::Idle;
-        if begun || held.replies.in_copy() {
-            held.yielding = false;
-        }
-        held.yielding
-    }
-
     fn frame(&mut self, bytes: &[u8], scratch: &mut Vec<u8>) -> Result<Next, End> {
         self.client.need = 0;
         if self.client.rest > 0 {
@@ -171,7 +152,7 @@ impl Link<'_> {
             b'P' => self.parse(frame, scratch),
             b'B' => self.bind(frame, scratch),
             b'D' => self.describe(frame, scratch),
-            b'E' => self.execute(frame),
+            b'E' => self.execute(frame, scratch),
             b'C' => self.close(frame, scratch),
             b'S' => {
                 self.resettle(scratch);
@@ -201,8 +182,12 @@ impl Link<'_> {
 
     fn query(&mut self, frame: &Frame<'_>, scratch: &mut Vec<u8>) -> Result<Next, End> {
         let work = self.analyze(frame);
-        if self.held.is_adjusting() && work.as_deref().is_some_and(ends_transaction) {
+        let ends = !frame.whole || work.as_deref().is_some_and(ends_transaction);
+        if ends && self.held.is_adjusting() {
             return Ok(Next::Wait);
+        }
+        if ends && self.held.is_refused() {
+            return self.refuse_again(frame, scratch);
         }
         self.resettle(scratch);
         self.state.unnamed = None;
@@ -360,11 +345,15 @@ impl Link<'_> {
         Ok(Next::Replaced(frame.here()))
     }
 
-    fn execute(&mut self, frame: &Frame<'_>) -> Result<Next, End> {
+    fn execute(&mut self, frame: &Frame<'_>, scratch: &mut Vec<u8>) -> Result<Next, End> {
         let (portal, _rows) = frame::split_cstr(frame.body).ok_or(FrameError::Format)?;
         let work = self.state.portal(portal);
-        if self.held.is_adjusting() && work.as_deref().is_some_and(ends_transaction) {
+        let ends = work.as_deref().is_some_and(ends_transaction);
+        if ends && self.held.is_adjusting() {
             return Ok(Next::Wait);
+        }
+        if ends && self.held.is_refused() {
+            return self.refuse_again(frame, scratch);
         }
         self.held
             .expect(Kind::Execute, Show::Forward, running(work));

@@ -79,6 +79,14 @@ pub(super) enum Adjusting {
     Refused(Vec<u8>),
 }
 
+/// Whether the client may send further requests behind those under way.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Turn {
+    Running,
+    /// No: others wait for the upstream.
+    Ending,
+}
+
 /// See the module's text.
 #[derive(Debug)]
 pub(super) struct Held {
@@ -103,8 +111,9 @@ pub(super) struct Held {
     pub(super) by_name: Vec<Box<[u8]>>,
     /// DDL ran that may change which functions are to be trusted.
     pub(super) changed_catalog: bool,
-    /// Others wait for the upstream: what is under way is the last.
-    pub(super) yielding: bool,
+    pub(super) turn: Turn,
+    /// The BEGIN that was held back, while our settings query may still fail.
+    pub(super) begun: Option<Box<[u8]>>,
 }
 
 impl Held {
@@ -125,14 +134,16 @@ impl Held {
             series: Series::default(),
             by_name: Vec::new(),
             changed_catalog: false,
-            yielding: false,
+            turn: Turn::Running,
+            begun: None,
         }
     }
 
-    /// Idle, owing nothing, with no bytes on their way: between two transactions.
+    /// Idle, owing nothing, with no bytes on their way: between two transactions. The one in which our
+    /// settings were refused does not count.
     pub(super) fn at_rest(&self) -> bool {
         self.replies.at_rest()
-            && self.replies.status() == Status::Idle
+            && (self.replies.status() == Status::Idle || self.is_refused())
             && self.rest.bytes == 0
             && self.inbox.is_empty()
             && self.out.is_empty()

@@ -26,6 +26,7 @@ pub mod refuse;
 mod settings;
 mod settle;
 mod state;
+mod turn;
 
 use std::future::poll_fn;
 use std::sync::Arc;

@@ -197,7 +197,7 @@ fn drop_defaults_spelled(settings: &mut Settings, greeting: &Reported, reported:
 }
 
 /// The upstream's error with the severity it has at start-up.
-fn fatal(body: &[u8]) -> Refused {
+pub(super) fn fatal(body: &[u8]) -> Refused {
     let mut fields = Vec::with_capacity(body.len());
     for (kind, text) in error::fields(body) {
         fields.push(kind);

@@ -3,6 +3,7 @@
 use std::sync::Arc;
 
 use super::Session;
+use super::deferred::Deferred;
 use super::end::End;
 use super::held::{Adjusting, Held, Note};
 use super::link::Link;
@@ -51,6 +52,8 @@ impl Session {
             return Ok(());
         };
         if held.is_refused() {
+            // The client was told that its transaction has failed.
+            self.deferred = held.begun.take().map_or(Deferred::No, Deferred::Failed);
             return self.discard("its settings were refused").await;
         }
         if held.pins.worth_asking() {
