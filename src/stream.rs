@@ -1,9 +1,11 @@
 //! One socket, whatever it is made of: TCP, Unix, or TLS over TCP, from either side.
 
 use std::io;
+use std::mem::MaybeUninit;
 use std::pin::Pin;
 use std::task::{Context, Poll};
 
+use socket2::SockRef;
 use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
 use tokio::net::{TcpStream, UnixStream};
 use tokio_rustls::{client, server};
@@ -73,6 +75,19 @@ impl AsyncWrite for Stream {
 }
 
 impl Stream {
+    /// Whether the socket has bytes, or its end, to be read: asked of the system itself, which may
+    /// know of more than the runtime has been told.
+    pub fn has_input(&self) -> bool {
+        let mut byte = [MaybeUninit::uninit(); 1];
+        let peeked = match self {
+            Self::Tcp(tcp) => SockRef::from(tcp).peek(&mut byte),
+            Self::Unix(unix) => SockRef::from(unix).peek(&mut byte),
+            Self::Accepted(tls) => SockRef::from(tls.get_ref().0).peek(&mut byte),
+            Self::Dialled(tls) => SockRef::from(tls.get_ref().0).peek(&mut byte),
+        };
+        !matches!(peeked, Err(error) if error.kind() == io::ErrorKind::WouldBlock)
+    }
+
     /// Whether the bytes are encrypted.
     pub fn is_tls(&self) -> bool {
         matches!(self, Self::Accepted(_) | Self::Dialled(_))

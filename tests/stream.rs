@@ -220,3 +220,25 @@ fn fill(client: &Client, message: &[u8]) -> (usize, usize) {
         .unwrap();
     (total / message.len(), total % message.len())
 }
+
+/// A text too large to be held whole, whose first bytes come alone, as over any real network.
+#[test]
+fn a_large_text_in_pieces() {
+    let postgres = Postgres::start();
+    let proxy = Proxy::start(&postgres, 2, &[]);
+    let mut client = proxy.client();
+    let bytes = query(&format!("select length('{}')", "x".repeat(3 * MIB)));
+    for piece in [
+        &bytes[..3],
+        &bytes[3..20],
+        &bytes[20..9_000],
+        &bytes[9_000..],
+    ] {
+        client.send(piece).unwrap();
+        // Another client's answer says that this piece has been read.
+        assert_eq!(proxy.client().value("select 1"), "1");
+    }
+    let reply = client.until(b'Z').unwrap();
+    assert_eq!(reply.value(), Some((3 * MIB).to_string()));
+    proxy.stop();
+}

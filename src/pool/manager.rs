@@ -20,6 +20,11 @@ use super::statements::Prepared;
 use super::upstream::{self, CancelTarget, Login};
 use crate::stream::Stream;
 
+/// An upstream that was taken longer ago than this is asked of the system, not only of the runtime,
+/// whether it is still there: its end may be too fresh for the runtime to know. A busy one never is
+/// that old, and is spared the system call.
+const RESTED: Duration = Duration::from_millis(10);
+
 /// A logged-in upstream with what is known of its session.
 #[derive(Debug)]
 pub struct Warm {
@@ -32,15 +37,20 @@ pub struct Warm {
     /// Whose unnamed statement it has: 0 nobody's, else a number of the session's.
     pub unnamed: u64,
     expires_at: Instant,
+    /// When it was taken last.
+    taken_at: Instant,
     /// The pool's generation when it was made; another one means it has to go.
     generation: usize,
     live: Arc<AtomicUsize>,
 }
 
 impl Warm {
-    /// Whether it is past its lifetime.
-    fn expired(&self) -> bool {
-        Instant::now() >= self.expires_at
+    /// Whether it can be taken: not past its lifetime, and silent (H105).
+    fn is_good(&mut self) -> bool {
+        let now = Instant::now();
+        let rested = now.duration_since(self.taken_at) >= RESTED;
+        self.taken_at = now;
+        now < self.expires_at && !self.spoke() && !(rested && self.stream.has_input())
     }
 
     /// Whether something arrived that nobody asked for. An idle upstream says nothing but good-bye
@@ -127,6 +137,7 @@ impl Source {
             prepared: Prepared::new(self.statements_max),
             unnamed: 0,
             expires_at: Instant::now() + lifetime,
+            taken_at: Instant::now(),
             generation,
             live: Arc::clone(&self.live),
         })
@@ -167,8 +178,7 @@ impl bb8::ManageConnection for Manager {
 
     async fn is_valid(&self, conn: &mut Self::Connection) -> Result<(), Self::Error> {
         // Age is looked at here only: a clock costs more than all else on the way back.
-        let good =
-            |warm: &mut Box<Warm>| self.0.is_current(warm) && !warm.expired() && !warm.spoke();
+        let good = |warm: &mut Box<Warm>| self.0.is_current(warm) && warm.is_good();
         if conn.as_mut().is_some_and(good) {
             Ok(())
         } else {

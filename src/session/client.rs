@@ -12,6 +12,19 @@ use crate::wire::frame::{self, FrameError};
 /// that anyone wrote. Larger ones pass in pieces, and count as able to do anything.
 pub(super) const FRAME_BUFFERED_MAX: usize = 1024 * 1024;
 
+/// How much of a frame too large to be held is looked at: names are in its first bytes, and Postgres
+/// cuts identifiers at 63.
+pub(super) const PREFIX_BYTES: usize = 8 * 1024;
+
+/// How many bytes of a frame have to be here before anything is done with it.
+pub(super) fn looked_at(bytes: usize) -> usize {
+    if bytes <= FRAME_BUFFERED_MAX {
+        bytes
+    } else {
+        PREFIX_BYTES
+    }
+}
+
 /// Bytes of a request that may be held before an upstream is asked for: a client that pipelines
 /// more than this without a Sync is served piece by piece.
 const REQUEST_HELD_MAX: usize = 16 * 1024;
@@ -69,10 +82,11 @@ impl Client {
             };
             let idle = matches!(header.tag, b'H' | b'd' | b'c' | b'f');
             if rest.len() < header.bytes {
-                if header.bytes > FRAME_BUFFERED_MAX || at > REQUEST_HELD_MAX {
+                let enough = header.bytes > FRAME_BUFFERED_MAX && rest.len() >= PREFIX_BYTES;
+                if enough || at > REQUEST_HELD_MAX {
                     return Ok(Front::Request);
                 }
-                return Ok(Front::Partial(at + header.bytes));
+                return Ok(Front::Partial(at + looked_at(header.bytes)));
             }
             match header.tag {
                 b'X' if at == 0 => return Ok(Front::Terminate),

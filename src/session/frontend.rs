@@ -2,7 +2,7 @@
 
 use std::task::Context;
 
-use super::client::FRAME_BUFFERED_MAX;
+use super::client::looked_at;
 use super::end::End;
 use super::held::{Adjusting, Note};
 use super::link::Link;
@@ -17,10 +17,6 @@ use crate::wire::replies::{Kind, Show};
 /// Answers that may be outstanding before the client's next frame is read: a pipeline's depth. At
 /// some dozens of bytes each this is a few hundred kilobytes.
 const OUTSTANDING_MAX: usize = 10_000;
-
-/// How much of a frame too large to be held is looked at: names are in its first bytes, and Postgres
-/// cuts identifiers at 63.
-const PREFIX_BYTES: usize = 8 * 1024;
 
 /// What becomes of the bytes at the front of the inbox.
 pub(super) enum Next {
@@ -122,11 +118,7 @@ impl Link<'_> {
             whole: bytes.len() >= header.bytes,
         };
         if !frame.whole && header.tag != b'd' {
-            let wanted = if header.bytes <= FRAME_BUFFERED_MAX {
-                header.bytes
-            } else {
-                PREFIX_BYTES
-            };
+            let wanted = looked_at(header.bytes);
             if bytes.len() < wanted {
                 self.client.need = wanted;
                 return Ok(Next::Wait);
@@ -312,7 +304,7 @@ impl Link<'_> {
     }
 
     fn bound(&mut self, portal: &[u8], work: Work, values: &[u8], whole: bool) {
-        self.held.replies.unsynced();
+        self.held.expect(Kind::Bind, Show::Forward, Note::None);
         if let Some(statements) = work.as_deref() {
             // Functions may already run when the plan is made.
             self.held.runs(statements);
@@ -328,16 +320,16 @@ impl Link<'_> {
         self.resettle(scratch);
         let (kind, name) = split_target(frame)?;
         if kind != b'S' {
-            self.held.replies.unsynced();
+            self.held.expect(Kind::Describe, Show::Forward, Note::None);
             return Ok(Next::Raw(frame.here()));
         }
         if name.is_empty() {
             self.use_unnamed(scratch);
-            self.held.replies.unsynced();
+            self.held.expect(Kind::Describe, Show::Forward, Note::None);
             return Ok(Next::Raw(frame.here()));
         }
         let found = self.use_named(name, scratch);
-        self.held.replies.unsynced();
+        self.held.expect(Kind::Describe, Show::Forward, Note::None);
         let Some((ours, _)) = found else {
             return Ok(Next::Raw(frame.here()));
         };

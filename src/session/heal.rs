@@ -48,6 +48,11 @@ impl Series {
         }
     }
 
+    /// Whether it is being sent again.
+    pub(super) fn is_repeated(&self) -> bool {
+        self.phase == Phase::Again
+    }
+
     /// A frame is sent.
     pub(super) fn note(&mut self, tag: u8, frame: &[u8]) {
         if self.phase == Phase::Again {

@@ -48,6 +48,10 @@ pub enum Kind {
     FunctionCall,
     /// ParseComplete.
     Parse,
+    /// BindComplete.
+    Bind,
+    /// RowDescription or NoData, for a statement behind ParameterDescription.
+    Describe,
     /// CloseComplete.
     Close,
     /// CommandComplete, EmptyQueryResponse or PortalSuspended.
@@ -151,7 +155,7 @@ impl<N> Replies<N> {
 
     /// Whether nothing is outstanding and nothing waits for a Sync: between two requests.
     pub fn at_rest(&self) -> bool {
-        self.queue.is_empty() && !self.unsynced
+        self.queue.is_empty() && !self.unsynced && self.phase != Phase::Skipping
     }
 
     /// How many Syncs are to be answered.
@@ -191,11 +195,6 @@ impl<N> Replies<N> {
         self.queue.front_mut()
     }
 
-    /// A message of the extended protocol that has no entry of its own (Bind, Describe) was sent.
-    pub fn unsynced(&mut self) {
-        self.unsynced = true;
-    }
-
     /// A message was sent. Gives the entry back when the upstream is going to ignore the message.
     pub fn push(&mut self, entry: Entry<N>) -> Option<Entry<N>> {
         match entry.kind {
@@ -221,7 +220,7 @@ impl<N> Replies<N> {
                 }
                 self.unsynced = false;
             }
-            Kind::Parse | Kind::Close | Kind::Execute => {
+            Kind::Parse | Kind::Bind | Kind::Describe | Kind::Close | Kind::Execute => {
                 self.unsynced = true;
                 if self.phase == Phase::Skipping {
                     return Some(entry);
@@ -242,6 +241,7 @@ impl<N> Replies<N> {
             b'Z' => self.ready(body),
             b'E' => Ok(self.failed()),
             b'1' => self.pop(Kind::Parse, tag),
+            b'2' => self.pop(Kind::Bind, tag),
             b'3' => self.pop(Kind::Close, tag),
             b'C' | b'I' | b's' => match self.queue.front().map(|entry| entry.kind) {
                 Some(Kind::Query | Kind::FunctionCall) => {
@@ -254,8 +254,12 @@ impl<N> Replies<N> {
                 self.copy_in();
                 Ok(Event::Nothing)
             }
-            b'2' | b't' | b'T' | b'n' | b'D' | b'd' | b'c' | b'H' | b'W' | b'V' | b'N' | b'A'
-            | b'S' => Ok(Event::Nothing),
+            b'T' | b'n' if self.queue.front().is_some_and(|e| e.kind == Kind::Describe) => {
+                self.pop(Kind::Describe, tag)
+            }
+            b't' | b'T' | b'n' | b'D' | b'd' | b'c' | b'H' | b'W' | b'V' | b'N' | b'A' | b'S' => {
+                Ok(Event::Nothing)
+            }
             _ => Err(Unexpected(tag)),
         }
     }
@@ -282,7 +286,14 @@ impl<N> Replies<N> {
         let entry = match self.queue.front().map(|entry| entry.kind) {
             Some(Kind::Query | Kind::FunctionCall | Kind::Sync) => self.queue.pop_front(),
             None => None,
-            Some(Kind::Parse | Kind::Close | Kind::Execute | Kind::CopyEnd) => {
+            Some(
+                Kind::Parse
+                | Kind::Bind
+                | Kind::Describe
+                | Kind::Close
+                | Kind::Execute
+                | Kind::CopyEnd,
+            ) => {
                 return Err(Unexpected(b'Z'));
             }
         };
@@ -302,8 +313,8 @@ impl<N> Replies<N> {
         match self.queue.front().map(|entry| entry.kind) {
             // ReadyForQuery follows by itself.
             Some(Kind::Query | Kind::FunctionCall) => return Event::Failed(Vec::new()),
-            // Told without being asked (a shutdown), or the answer to a Bind or Describe.
-            None if !self.unsynced => return Event::Failed(Vec::new()),
+            // Told without being asked: a shutdown.
+            None => return Event::Failed(Vec::new()),
             _ => {}
         }
         let sync = self
@@ -434,11 +445,25 @@ mod tests {
     }
 
     #[test]
-    fn an_error_of_a_bind_without_entry_also_skips() {
-        let mut r: Replies<u8> = Replies::default();
-        r.unsynced();
-        assert!(matches!(r.answer(b'E', b""), Ok(Event::Failed(_))));
+    fn an_error_of_a_bind_skips_a_query_behind_it() {
+        let mut r = replies(&[Kind::Bind, Kind::Query]);
+        assert!(matches!(r.answer(b'E', b""), Ok(Event::Failed(dropped)) if dropped.len() == 2));
+        assert!(!r.at_rest(), "the upstream ignores everything up to a Sync");
         assert!(r.push(entry(Kind::Execute)).is_some());
+        assert!(!r.awaits_ready());
+        assert!(r.push(entry(Kind::Sync)).is_none());
+        assert!(matches!(r.answer(b'Z', b"I"), Ok(Event::Ready { .. })));
+        assert!(r.at_rest());
+    }
+
+    #[test]
+    fn a_statement_is_described_by_two_messages() {
+        let mut r = replies(&[Kind::Describe, Kind::Bind, Kind::Describe, Kind::Sync]);
+        assert!(matches!(r.answer(b't', b""), Ok(Event::Nothing)));
+        assert!(matches!(r.answer(b'n', b""), Ok(Event::Answered(_))));
+        assert!(matches!(r.answer(b'2', b""), Ok(Event::Answered(_))));
+        assert!(matches!(r.answer(b'T', b""), Ok(Event::Answered(_))));
+        assert_eq!(r.answer(b'2', b"").err(), Some(Unexpected(b'2')));
     }
 
     #[test]

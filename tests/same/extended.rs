@@ -318,6 +318,9 @@ fn portals() -> Vec<Script> {
             .round(&[rows.clone(), bind("p1", "", &[])])
             .query("commit")
             .round(&[execute("p1", 0)]),
+        script("a failed Bind and a simple query before Sync")
+            .round(&[bind("", "nope", &[]), query("select 1")])
+            .query("select 2"),
         script("a portal and Flush")
             .send(&[rows, bind("", "", &[]), execute("", 2), flush()])
             .until(b's')
