@@ -226,7 +226,10 @@ impl World {
         let mut clients: Vec<Client> = (0..SIZE).map(|_| self.proxy.client()).collect();
         for (number, client) in clients.iter_mut().enumerate() {
             let sql = format!("begin; select 'slot {number}', current_setting('timezone')");
-            let reply = client.query(&sql).unwrap();
+            let reply = match client.query(&sql) {
+                Ok(reply) => reply,
+                Err(error) => panic!("{context}: slot {number}: {error}"),
+            };
             let value = reply.value().unwrap_or_else(|| reply.error_text());
             assert_eq!(value, format!("slot {number}"), "{context}");
         }
