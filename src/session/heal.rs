@@ -90,6 +90,11 @@ impl Series {
         }
     }
 
+    /// Whether it is on its way a second time.
+    pub(super) fn is_sent_again(&self) -> bool {
+        self.phase == Phase::Again
+    }
+
     /// ReadyForQuery: the series to be sent again, if that is due.
     pub(super) fn ready(&mut self) -> Option<Vec<u8>> {
         if self.phase == Phase::Failing {

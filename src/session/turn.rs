@@ -21,9 +21,11 @@ impl Link<'_> {
         {
             held.turn = Turn::Ending;
         }
-        // The last one may have begun a transaction, or take copy data.
+        // The last one may have begun a transaction or made session state, take copy data, or have to
+        // be sent again: the upstream stays with the client.
         let begun = held.between_requests() && held.replies.status() != Status::Idle;
-        if begun || held.replies.in_copy() {
+        let repeats = held.series.is_sent_again();
+        if begun || repeats || held.replies.in_copy() || !held.pins.is_empty() {
             held.turn = Turn::Running;
         }
         held.turn == Turn::Ending
