@@ -5,8 +5,9 @@ use std::net::IpAddr;
 use std::path::Path;
 use std::sync::Arc;
 
+use rustls::crypto::{CryptoProvider, SupportedKxGroup};
 use rustls::pki_types::{CertificateDer, ServerName};
-use rustls::{ClientConfig, RootCertStore};
+use rustls::{ClientConfig, NamedGroup, RootCertStore};
 use tokio::net::TcpStream;
 use tokio_rustls::TlsConnector;
 use tokio_rustls::client::TlsStream;
@@ -100,13 +101,17 @@ pub fn end_point(stream: &TlsStream<TcpStream>) -> Option<Box<[u8]>> {
 }
 
 fn client_config(tls: &UpstreamTls) -> Result<ClientConfig, Error> {
-    let provider = provider();
+    let mut provider = CryptoProvider::clone(&provider());
+    // Postgres before 18 knows this curve only (ssl_ecdh_curve); a guess at another one costs a
+    // round trip more. One that prefers X25519 takes this one as well.
+    let guess = |group: &&dyn SupportedKxGroup| group.name() != NamedGroup::secp256r1;
+    provider.kx_groups.sort_by_key(guess);
     let verifier = ServerVerifier {
         roots: roots(tls)?,
         checks_name: tls.mode == SslMode::VerifyFull,
         algorithms: provider.signature_verification_algorithms,
     };
-    let builder = ClientConfig::builder_with_provider(provider)
+    let builder = ClientConfig::builder_with_provider(Arc::new(provider))
         .with_safe_default_protocol_versions()
         .map_err(|error| Error::Settings(error.to_string()))?
         .dangerous()
