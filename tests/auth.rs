@@ -1,5 +1,7 @@
 //! Who gets in: every mode with the right and the wrong password, every source of users, and the limits.
 
+mod tls;
+
 use std::time::Duration;
 
 use tokio::time::Instant;

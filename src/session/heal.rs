@@ -48,11 +48,6 @@ impl Series {
         }
     }
 
-    /// Whether it is being sent again.
-    pub(super) fn is_repeated(&self) -> bool {
-        self.phase == Phase::Again
-    }
-
     /// A frame is sent.
     pub(super) fn note(&mut self, tag: u8, frame: &[u8]) {
         if self.phase == Phase::Again {
@@ -93,6 +88,11 @@ impl Series {
                 false
             }
         }
+    }
+
+    /// Whether it is on its way a second time.
+    pub(super) fn is_sent_again(&self) -> bool {
+        self.phase == Phase::Again
     }
 
     /// ReadyForQuery: the series to be sent again, if that is due.

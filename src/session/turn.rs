@@ -21,12 +21,11 @@ impl Link<'_> {
         {
             held.turn = Turn::Ending;
         }
-        // The last one may have begun a transaction, made state that pins, or take copy data; or it
-        // is to be sent once more.
-        let goes_on = held.replies.status() != Status::Idle
-            || !held.pins.is_empty()
-            || held.series.is_repeated();
-        if held.between_requests() && goes_on || held.replies.in_copy() {
+        // The last one may have begun a transaction or made session state, take copy data, or have to
+        // be sent again: the upstream stays with the client.
+        let begun = held.between_requests() && held.replies.status() != Status::Idle;
+        let repeats = held.series.is_sent_again();
+        if begun || repeats || held.replies.in_copy() || !held.pins.is_empty() {
             held.turn = Turn::Running;
         }
         held.turn == Turn::Ending

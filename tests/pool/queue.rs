@@ -114,6 +114,30 @@ fn a_pipeline_without_end_lets_others_through() {
     );
 }
 
+/// Unless the last thing it did holds the upstream.
+#[test]
+fn a_pipeline_goes_on_where_it_may_not_let_go() {
+    let mut world = World::new(&[]);
+    for (make, end) in [
+        ("create temp table own (a int)", "drop table own"),
+        ("begin", "commit"),
+        ("listen c", "unlisten c"),
+    ] {
+        let requests = ["select 1", make, "select 2", end, "select 3"].map(query);
+        let mut client = world.queued(&requests.concat());
+        let mut other = world.queued(&query("select 'other'").repeat(10));
+        world.holder.run("commit");
+        for _ in 0..requests.len() {
+            assert!(!client.until(b'Z').unwrap().failed(), "{make}");
+        }
+        for _ in 0..10 {
+            assert_eq!(other.until(b'Z').unwrap().value().unwrap(), "other");
+        }
+        world.holder.run("begin");
+        world.holder.run("select 1");
+    }
+}
+
 #[test]
 fn a_wait_that_runs_out_says_for_what_and_how_long() {
     let mut world = World::new(&["--pool-timeout", "300ms"]);
