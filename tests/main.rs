@@ -19,3 +19,4 @@ mod settings;
 mod soak;
 mod stream;
 mod support;
+mod tidy;

@@ -18,11 +18,13 @@ use self::upstreams::Questions;
 use crate::config::{Config, Listen};
 use crate::limits::{Counted, Counts, Kind};
 use crate::pool::pools::{Plan, Pools};
+use crate::pool::{LeaseError, upstream};
 use crate::session::Session;
-use crate::session::cancel::{DRAIN, KILL, Registry};
+use crate::session::cancel::{DRAIN, KILL, Registered, Registry};
 use crate::session::end::End;
 use crate::session::greet::{self, Gate, GreetError, Greeting, Login, Users};
 use crate::session::open::Refused;
+use crate::session::replication;
 use crate::stream::Stream;
 use crate::tls::server::Acceptor;
 use crate::wire::error::PgError;
@@ -232,6 +234,9 @@ impl Door {
 
     /// A session's whole life. The rules are held only while it starts.
     async fn serve(&self, login: Box<Login>, rules: Arc<Rules>) -> End {
+        if login.replication != Replication::Off {
+            return Box::pin(self.replicate(login, rules)).await;
+        }
         match Box::pin(self.open(login, rules)).await {
             Ok((session, counted)) => {
                 let end = session.run().await;
@@ -254,25 +259,14 @@ impl Door {
             database,
             settings,
             minor,
-            replication,
             credential,
             ..
         } = *login;
         let prepared = self
             .count(&user, &database, &rules)
             .and_then(|counted| Ok((counted, self.pools.find(&database, &user, &credential)?)))
-            .and_then(|found| match replication {
-                Replication::Off => Ok(found),
-                Replication::Physical | Replication::Database => Err(PgError::fatal(
-                    "0A000",
-                    "replication connections need a pool in session mode",
-                )
-                .hint("Set pool.mode = \"session\" for this database, or connect directly.")),
-            })
             .and_then(|(counted, found)| {
-                let registered = self.registry.enter(minor >= 2).map_err(|_unspecified| {
-                    PgError::fatal("58000", "no random bytes for a cancel key")
-                })?;
+                let registered = self.register(minor)?;
                 Ok((counted, found, registered))
             });
         let (counted, found, registered) = match prepared {
@@ -288,6 +282,43 @@ impl Door {
             Ok(session) => Ok((session, counted)),
             Err((stream, refused)) => Err(refuse(stream, Vec::new(), refused).await),
         }
+    }
+
+    /// A replication connection's whole life: it has an upstream of its own.
+    async fn replicate(&self, login: Box<Login>, rules: Arc<Rules>) -> End {
+        let (user, database) = (&login.user, &login.database);
+        let prepared = self.count(user, database, &rules).and_then(|counted| {
+            let registered = self.register(login.minor)?;
+            let pools = &self.pools;
+            let upstream = pools.replication_login(database, user, &login.credential)?;
+            Ok((counted, registered, upstream))
+        });
+        let (_counted, registered, mut upstream) = match prepared {
+            Ok(prepared) => prepared,
+            Err(error) => return refuse(login.stream, login.pending, error.into()).await,
+        };
+        let mode: &[u8] = match login.replication {
+            Replication::Database => b"database",
+            Replication::Off | Replication::Physical => b"true",
+        };
+        let replication = (b"replication".as_slice().into(), mode.into());
+        upstream.parameters.push(replication);
+        upstream.parameters.extend(login.settings);
+        match upstream::connect(&upstream).await {
+            Ok(upstream) => {
+                let client = (login.stream, login.pending);
+                replication::pass_through(client, upstream, &registered).await
+            }
+            Err(error) => {
+                let refused = LeaseError::Connect(Arc::new(error)).into();
+                refuse(login.stream, login.pending, refused).await
+            }
+        }
+    }
+
+    fn register(&self, minor: u16) -> Result<Registered, PgError> {
+        let no_key = |_unspecified| PgError::fatal("58000", "no random bytes for a cancel key");
+        self.registry.enter(minor >= 2).map_err(no_key)
     }
 
     fn count(&self, user: &str, database: &str, rules: &Rules) -> Result<[Counted; 2], PgError> {

@@ -147,6 +147,31 @@ impl Pools {
         self.state().login(database, user, credential)
     }
 
+    /// How a client's replication connection logs in, if its database's pool is in session mode.
+    ///
+    /// # Errors
+    /// 0A000 in the other modes; else as [`Pools::find`].
+    pub fn replication_login(
+        &self,
+        database: &str,
+        user: &str,
+        credential: &Credential,
+    ) -> Result<Login, PgError> {
+        let mut state = self.state();
+        let plan = Arc::clone(&state.plan);
+        let entry = plan.databases.get(database);
+        if entry.and_then(|e| e.pool_mode).unwrap_or(plan.pool.mode) != PoolMode::Session {
+            return Err(PgError::fatal(
+                "0A000",
+                "replication connections need a pool in session mode",
+            )
+            .hint("Set pool.mode = \"session\" for this database, or connect directly."));
+        }
+        let user = entry.and_then(|e| e.user.as_deref()).unwrap_or(user);
+        let credential = plan.credential(entry, user, credential);
+        state.login(database, user, credential)
+    }
+
     /// How questions of our own log in to `database`: with the URL's user.
     ///
     /// # Errors

@@ -23,6 +23,7 @@ mod params;
 mod pin;
 mod prepared;
 pub mod refuse;
+pub mod replication;
 mod settings;
 mod settle;
 mod state;

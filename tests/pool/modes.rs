@@ -141,3 +141,26 @@ fn replication_is_refused_in_transaction_mode() {
     let mut client = Client::connect(proxy.address, &settings).unwrap();
     assert_eq!(client.value("select 1"), "1");
 }
+
+#[test]
+fn in_session_mode_replication_passes_through() {
+    let postgres = Postgres::start();
+    let proxy = Proxy::start(&postgres, 1, &["--pool-mode", "session"]);
+    for (replication, database) in [("database", "postgres"), ("true", "")] {
+        let settings = [
+            ("user", "postgres"),
+            ("database", "postgres"),
+            ("replication", replication),
+        ];
+        let mut client = Client::connect(proxy.address, &settings).unwrap();
+        // A command that only a replication connection knows; the fourth column is its database.
+        let reply = client.query("IDENTIFY_SYSTEM").unwrap();
+        assert!(!reply.failed(), "{}", reply.error_text());
+        let row = reply.0.iter().find(|frame| frame.tag == b'D').unwrap();
+        let named = String::from_utf8_lossy(&row.body).ends_with("postgres");
+        assert_eq!(named, database == "postgres", "{replication}: {row:?}");
+    }
+    // They are nobody's pool: the one upstream is still free.
+    assert_eq!(proxy.client().value("select 1"), "1");
+    proxy.stop();
+}
