@@ -2,7 +2,7 @@
 
 use std::io::{Read, Write};
 use std::net::{Shutdown, SocketAddr, TcpListener, TcpStream};
-use std::sync::{Arc, Mutex};
+use std::sync::{Arc, Condvar, Mutex};
 use std::thread;
 use std::time::Duration;
 
@@ -29,14 +29,28 @@ pub(crate) struct Cut {
 #[derive(Debug)]
 pub(crate) struct Relay {
     pub(crate) address: SocketAddr,
-    armed: Arc<Mutex<Option<Cut>>>,
+    armed: Arc<Shared>,
+}
+
+/// What all connections of a relay look at.
+#[derive(Debug, Default)]
+struct Shared {
+    order: Mutex<Order>,
+    done: Condvar,
+}
+
+#[derive(Debug, Default)]
+struct Order {
+    cut: Option<Cut>,
+    /// It is being carried out: the connection is not closed yet.
+    under_way: bool,
 }
 
 impl Relay {
     pub(crate) fn start(upstream: SocketAddr) -> Self {
         let listener = TcpListener::bind("127.0.0.1:0").unwrap();
         let address = listener.local_addr().unwrap();
-        let armed = Arc::new(Mutex::new(None));
+        let armed = Arc::<Shared>::default();
         let shared = Arc::clone(&armed);
         thread::spawn(move || {
             for near in listener.incoming().map_while(Result::ok) {
@@ -49,17 +63,19 @@ impl Relay {
     }
 
     pub(crate) fn arm(&self, cut: Cut) {
-        *self.armed.lock().unwrap() = Some(cut);
+        self.armed.order.lock().unwrap().cut = Some(cut);
     }
 
-    /// Whether the cut has happened; if not, it will not any more.
+    /// Whether the cut has happened, sockets closed and all; if not, it will not any more.
     pub(crate) fn disarm(&self) -> bool {
-        self.armed.lock().unwrap().take().is_none()
+        let order = self.armed.order.lock().unwrap();
+        let mut order = self.armed.done.wait_while(order, |o| o.under_way).unwrap();
+        order.cut.take().is_none()
     }
 }
 
 /// Two threads, one for each direction.
-fn carry(near: &TcpStream, far: &TcpStream, armed: &Arc<Mutex<Option<Cut>>>) {
+fn carry(near: &TcpStream, far: &TcpStream, armed: &Arc<Shared>) {
     for (from, to, direction) in [
         (near, far, Direction::Frontend),
         (far, near, Direction::Backend),
@@ -81,7 +97,7 @@ struct Pipe {
     to: TcpStream,
     direction: Direction,
     frames: Frames,
-    armed: Arc<Mutex<Option<Cut>>>,
+    armed: Arc<Shared>,
 }
 
 impl Pipe {
@@ -94,6 +110,10 @@ impl Pipe {
             let written = self.to.write_all(&bytes[..keep.min(n)]);
             if cut.is_some() || n == 0 || written.is_err() {
                 self.end(reset);
+                if cut.is_some() {
+                    self.armed.order.lock().unwrap().under_way = false;
+                    self.armed.done.notify_all();
+                }
                 return;
             }
         }
@@ -106,12 +126,13 @@ impl Pipe {
             if !self.frames.step(*byte) {
                 continue;
             }
-            let mut armed = self.armed.lock().unwrap();
-            let cut = armed.as_mut().filter(|cut| cut.direction == self.direction);
-            match cut {
+            let mut order = self.armed.order.lock().unwrap();
+            let cut = order.cut.as_mut();
+            match cut.filter(|cut| cut.direction == self.direction) {
                 Some(cut) if cut.frames == 0 => {
                     let found = (at + cut.bytes, cut.reset);
-                    *armed = None;
+                    order.cut = None;
+                    order.under_way = true;
                     return Some(found);
                 }
                 Some(cut) => cut.frames -= 1,
