@@ -7,6 +7,7 @@ mod auth;
 mod cancel;
 mod demo;
 mod drivers;
+mod evict;
 mod faults;
 mod hazards;
 mod heal;

@@ -248,7 +248,7 @@ impl Pool {
                 },
                 Ok(()) = failures.changed() => {
                     let failure = failures.borrow_and_update().clone();
-                    if let Some(error) = failure {
+                    if let Some(error) = failure.filter(|error| !self.can_wait(error)) {
                         return Err(LeaseError::Connect(error));
                     }
                 }
@@ -256,6 +256,12 @@ impl Pool {
             }
         }
         Err(self.timed_out())
+    }
+
+    /// Whether waiting helps although no new upstream can be had: the server has no connection left
+    /// for us, but some that we have will be free.
+    fn can_wait(&self, error: &ConnectError) -> bool {
+        error.sqlstate() == "53300" && self.live.load(Ordering::Relaxed) > 0
     }
 
     /// An upstream that was pinned comes back, if there is room for it.

@@ -241,13 +241,9 @@ impl State {
         let plan = Arc::clone(&self.plan);
         let entry = plan.databases.get(database);
         let target = plan.target(entry);
-        let dbname = entry
-            .and_then(|e| {
-                e.dbname
-                    .as_deref()
-                    .or(e.target.as_ref()?.database.as_deref())
-            })
-            .unwrap_or(database);
+        let named = entry.and_then(|e| e.dbname.as_deref());
+        let from_url = entry.and_then(|e| e.target.as_ref()?.database.as_deref());
+        let dbname = named.or(from_url).unwrap_or(database);
         let connector = self.connector(&target.tls)?;
         let (user, dbname) = (user.to_owned(), dbname.to_owned());
         Ok(Login::new(target, connector, user, dbname, credential))

@@ -8,7 +8,6 @@ use super::effects;
 use super::end::End;
 use super::held::{Adjusting, LastWords, Note, Rest};
 use super::link::{Link, upstream_frame, upstream_unexpected};
-use super::outbox::BACKLOG_BYTES_MAX;
 use crate::config::PoolMode;
 use crate::pool::state::Reported;
 use crate::wire::error;
@@ -28,10 +27,11 @@ enum Next {
 }
 
 impl Link<'_> {
-    /// Moves frames from the upstream's inbox to the client.
-    pub(super) fn pump_backend(&mut self, cx: &mut Context<'_>) -> Result<(), End> {
+    /// Moves frames from the upstream's inbox to the client. True when it stopped only because
+    /// enough is queued: once that is sent there is more to move.
+    pub(super) fn pump_backend(&mut self, cx: &mut Context<'_>) -> Result<bool, End> {
         if self.held.inbox.is_empty() {
-            return Ok(());
+            return Ok(false);
         }
         let mut inbox = std::mem::take(&mut self.held.inbox);
         let mut need = 0;
@@ -42,7 +42,7 @@ impl Link<'_> {
             self.held.inbox.reserve(need);
         }
         self.held.inbox.release();
-        Ok(())
+        Ok(!self.client.out.has_room())
     }
 
     /// How many of `bytes` were used up.
@@ -56,7 +56,7 @@ impl Link<'_> {
         // `bytes[run..used]` goes on as it is.
         let mut run = 0;
         let mut scratch = Vec::new();
-        while self.client.out.has_room() && used - run < BACKLOG_BYTES_MAX {
+        while self.client.out.has_room() {
             let rest = bytes.get(used..).unwrap_or_default();
             let next = self.answer(rest, need, &mut scratch)?;
             let keeps = matches!(next, Next::Raw(_)) && scratch.is_empty();

@@ -6,7 +6,6 @@ use super::client::looked_at;
 use super::end::End;
 use super::held::{Adjusting, Note};
 use super::link::Link;
-use super::outbox::BACKLOG_BYTES_MAX;
 use super::refuse;
 use super::state::{self, Unnamed, Work};
 use crate::pool::statements::fresh_id;
@@ -44,30 +43,36 @@ impl Frame<'_> {
 }
 
 impl Link<'_> {
-    /// Moves frames from the client's inbox towards the upstream until one of them has to wait.
-    pub(super) fn pump_frontend(&mut self, cx: &mut Context<'_>) -> Result<(), End> {
+    /// Moves frames from the client's inbox towards the upstream until one of them has to wait. True
+    /// when it stopped only because enough is queued: once that is sent there is more to move.
+    pub(super) fn pump_frontend(&mut self, cx: &mut Context<'_>) -> Result<bool, End> {
         let inbox = std::mem::take(&mut self.client.inbox);
-        let result = self.pump_frames(inbox.bytes(), cx);
+        let mut full = false;
+        let result = self.pump_frames(inbox.bytes(), &mut full, cx);
         self.client.inbox = inbox;
         self.client.inbox.advance(result?);
         if self.client.need > 0 {
             self.client.inbox.reserve(self.client.need);
         }
-        Ok(())
+        Ok(full)
     }
 
     /// How many of `bytes` were used up.
-    fn pump_frames(&mut self, bytes: &[u8], cx: &mut Context<'_>) -> Result<usize, End> {
+    fn pump_frames(
+        &mut self,
+        bytes: &[u8],
+        full: &mut bool,
+        cx: &mut Context<'_>,
+    ) -> Result<usize, End> {
         let mut used = 0;
         // `bytes[run..used]` goes on as it is.
         let mut run = 0;
         let mut scratch = Vec::new();
-        while self.held.out.has_room()
-            && used - run < BACKLOG_BYTES_MAX
-            && self.held.replies.len() < OUTSTANDING_MAX
-            && !self.client.leaving
-            && !self.yields()
-        {
+        while self.held.replies.len() < OUTSTANDING_MAX && !self.client.leaving && !self.yields() {
+            if !self.held.out.has_room() {
+                *full = true;
+                break;
+            }
             let rest = bytes.get(used..).unwrap_or_default();
             let next = self.frame(rest, &mut scratch)?;
             if !scratch.is_empty() {

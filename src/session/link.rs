@@ -27,9 +27,15 @@ impl Link<'_> {
     /// Cancel safe: all progress is in the client and the held upstream.
     pub(super) fn poll_relay(&mut self, cx: &mut Context<'_>) -> Poll<Result<(), End>> {
         loop {
-            self.pump_backend(cx)?;
-            self.pump_frontend(cx)?;
+            let client_full = self.pump_backend(cx)?;
+            let upstream_full = self.pump_frontend(cx)?;
             self.drain(cx)?;
+            // What had no room has it again, and no event will say so.
+            if client_full && self.client.out.has_room()
+                || upstream_full && self.held.out.has_room()
+            {
+                continue;
+            }
             if self.client.leaving && !self.held.replies.awaits_ready() {
                 return Poll::Ready(Err(End::Terminated));
             }
