@@ -181,14 +181,15 @@ impl Postgres {
         admin.value(&count).parse().unwrap()
     }
 
-    /// Ends every connection but the asking one's, and waits until they are gone.
+    /// Ends every connection but the asking one's, and waits until the pooled ones are gone; the
+    /// control connection comes back by itself.
     pub(crate) fn end_all(&self) {
         let mut admin = self.admin();
         let others = "from pg_stat_activity where pid <> pg_backend_pid() \
                       and backend_type = 'client backend'";
         admin.run(&format!("select pg_terminate_backend(pid) {others}"));
         eventually("all backends to be gone", || {
-            (admin.value(&format!("select count(*) {others}")) == "0").then_some(())
+            (Self::upstreams(&mut admin, "true") == 0).then_some(())
         });
     }
 }
