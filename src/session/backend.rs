@@ -246,8 +246,7 @@ impl Link<'_> {
         if matches!(self.held.adjusting, Adjusting::Underway) {
             self.held.adjusting = Adjusting::No;
         }
-        let reported = Arc::clone(&self.held.lease.reported);
-        self.report(&reported, scratch);
+        self.report_upstream(scratch);
     }
 
     fn ready(
@@ -385,8 +384,23 @@ impl Link<'_> {
         }
     }
 
+    /// Tells the client what its upstream reports otherwise than the one before.
+    pub(super) fn report_upstream(&mut self, out: &mut Vec<u8>) {
+        let reported = Arc::clone(&self.held.lease.reported);
+        if Arc::ptr_eq(&reported, &self.state.reported) {
+            return;
+        }
+        if reported == self.state.reported {
+            // The client's list is the one that all clients of its kind share: next time the same
+            // upstream is known by its pointer.
+            self.held.lease.reported = Arc::clone(&self.state.reported);
+            return;
+        }
+        self.report(&reported, out);
+    }
+
     /// Tells the client the values that differ from what it knows.
-    pub(super) fn report(&mut self, reported: &Arc<Reported>, out: &mut Vec<u8>) {
+    fn report(&mut self, reported: &Arc<Reported>, out: &mut Vec<u8>) {
         if Arc::ptr_eq(reported, &self.state.reported) {
             return;
         }

@@ -28,9 +28,8 @@ impl Link<'_> {
     pub(super) fn bring_to_settings(&mut self) {
         let wanted = Arc::clone(self.state.settings.now());
         if Arc::ptr_eq(&wanted, self.held.settings.now()) || wanted == *self.held.settings.now() {
-            let reported = Arc::clone(&self.held.lease.reported);
             let mut out = Vec::new();
-            self.report(&reported, &mut out);
+            self.report_upstream(&mut out);
             self.client.out.buffer().append(&mut out);
             return;
         }

@@ -128,7 +128,8 @@ enum Phase {
 impl<N> Default for Replies<N> {
     fn default() -> Self {
         Self {
-            queue: VecDeque::new(),
+            // The usual request of the extended protocol has five entries.
+            queue: VecDeque::with_capacity(8),
             status: Status::Idle,
             phase: Phase::Normal,
             unsynced: false,
