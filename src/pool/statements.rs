@@ -141,6 +141,12 @@ impl Prepared {
         evicted
     }
 
+    /// It was to go, and stayed after all: for once there may be one too many.
+    pub fn restore(&mut self, id: u64) {
+        self.uses += 1;
+        self.last_use.insert(id, self.uses);
+    }
+
     /// The upstream does not have it, or is losing it.
     pub fn remove(&mut self, id: u64) {
         self.last_use.remove(&id);

@@ -325,6 +325,7 @@ impl Link<'_> {
                 | Note::Parsed { .. }
                 | Note::Unnamed
                 | Note::Ours { .. }
+                | Note::Evicted { .. }
                 | Note::Closed { .. } => {}
             }
         }

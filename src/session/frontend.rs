@@ -375,7 +375,7 @@ impl Link<'_> {
 
     /// The frame is replaced by one that fails, and whose error is replaced by `error`: so the
     /// transaction status and the skipping to Sync are the upstream's own.
-    fn refuse(
+    pub(super) fn refuse(
         &mut self,
         frame: &Frame<'_>,
         scratch: &mut Vec<u8>,

@@ -26,9 +26,14 @@ pub(super) enum Note {
         /// The command tag the client sees in place of what was really run.
         tag: Option<&'static str>,
     },
-    /// The client's Parse of a named statement.
+    /// The client's Parse of a named statement; `made` when the upstream did not have it before.
     Parsed {
         name: Box<[u8]>,
+        id: u64,
+        made: bool,
+    },
+    /// A Close of ours that makes room on this upstream.
+    Evicted {
         id: u64,
     },
     /// The client's Parse of the unnamed statement.

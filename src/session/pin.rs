@@ -19,7 +19,7 @@ pub(super) const PROBE: &[u8] = b"SELECT \
     OPERATOR(pg_catalog.+) (CASE WHEN EXISTS (SELECT FROM pg_catalog.pg_listening_channels()) THEN 2 ELSE 0 END) \
     OPERATOR(pg_catalog.+) (CASE WHEN EXISTS (SELECT FROM pg_catalog.pg_locks l WHERE l.locktype OPERATOR(pg_catalog.=) 'advisory' AND l.pid OPERATOR(pg_catalog.=) pg_catalog.pg_backend_pid()) THEN 4 ELSE 0 END) \
     OPERATOR(pg_catalog.+) (CASE WHEN EXISTS (SELECT FROM pg_catalog.pg_cursors s WHERE s.is_holdable) THEN 8 ELSE 0 END) \
-    OPERATOR(pg_catalog.+) (CASE WHEN EXISTS (SELECT FROM pg_catalog.pg_prepared_statements p WHERE p.from_sql) THEN 16 ELSE 0 END)";
+    OPERATOR(pg_catalog.+) (CASE WHEN EXISTS (SELECT FROM pg_catalog.pg_prepared_statements p WHERE NOT pg_catalog.starts_with(p.name, 'pgweir_')) THEN 16 ELSE 0 END)";
 
 /// The pool is in session mode: the upstream is the client's until it leaves.
 const SESSION_MODE: u16 = 1 << 15;

@@ -6,7 +6,7 @@ use super::end::End;
 use super::frontend::{Frame, Next};
 use super::held::Note;
 use super::link::Link;
-use super::state::{NAMES_MAX, Named, Work};
+use super::state::{NAMES_MAX, Named, Unnamed, Work};
 use crate::pool::statements::{Identity, Statement, fresh_id};
 use crate::sql::effect::{self, Effect};
 use crate::wire::error::PgError;
@@ -47,11 +47,7 @@ impl Link<'_> {
                 format!("this session has {NAMES_MAX} prepared statements already"),
             )
             .hint("Close statements that are no longer needed.");
-            frame::push(scratch, b'P', &[b"\0pgweir refuses\0\0\0"]);
-            self.held.lease.unnamed = 0;
-            let note = Note::Refused(Box::new(error));
-            self.held.expect(Kind::Parse, Show::Forward, note);
-            return self.replaced(frame);
+            return Ok(self.refuse(frame, scratch, error));
         }
         if !frame.whole {
             // Too large to be kept, so it stays under its own name on this upstream.
@@ -67,11 +63,13 @@ impl Link<'_> {
         let id = statement.id;
         self.held.used.push(Arc::clone(&statement));
         self.held.series.parsed.push(name.into());
+        let made = !self.held.lease.prepared.touch(id);
         let note = Note::Parsed {
             name: name.into(),
             id,
+            made,
         };
-        if self.held.lease.prepared.touch(id) {
+        if !made {
             // It is there already; a Close of nothing takes its place in the pipeline.
             frame::push(scratch, b'C', &[b"S", NO_STATEMENT]);
             self.held.expect(Kind::Close, Show::As(b'1'), note);
@@ -114,7 +112,10 @@ impl Link<'_> {
     /// The same for the unnamed statement. When the client has none, the upstream must have none
     /// either, so that its error is the true one.
     pub(super) fn use_unnamed(&mut self, scratch: &mut Vec<u8>) -> Work {
-        let Some(unnamed) = &self.state.unnamed else {
+        // One too large to be kept is only where it was parsed.
+        let here = self.held.lease.unnamed;
+        let kept = |unnamed: &&Unnamed| unnamed.id == here || !unnamed.body.is_empty();
+        let Some(unnamed) = self.state.unnamed.as_ref().filter(kept) else {
             if self.held.lease.unnamed != 0 {
                 self.held.lease.unnamed = 0;
                 frame::push(scratch, b'C', &[b"S\0"]);
@@ -180,7 +181,8 @@ impl Link<'_> {
         if let Some(evicted) = self.held.lease.prepared.insert(id) {
             let name = format!("pgweir_{evicted}\0");
             frame::push(scratch, b'C', &[b"S", name.as_bytes()]);
-            self.held.expect(Kind::Close, Show::Hide, Note::None);
+            let note = Note::Evicted { id: evicted };
+            self.held.expect(Kind::Close, Show::Hide, note);
         }
     }
 
@@ -212,14 +214,17 @@ impl Link<'_> {
     /// These messages were skipped: what they promised did not happen.
     pub(super) fn undo(&mut self, note: Note) {
         match note {
-            Note::Parsed { name, id } => {
-                self.held.lease.prepared.remove(id);
+            Note::Parsed { name, id, made } => {
+                if made {
+                    self.held.lease.prepared.remove(id);
+                }
                 let ours = |named: &Named| named.statement.id == id;
                 if self.state.statements.get(&name).is_some_and(ours) {
                     self.state.statements.remove(&name);
                 }
             }
             Note::Ours { id } => self.held.lease.prepared.remove(id),
+            Note::Evicted { id } => self.held.lease.prepared.restore(id),
             Note::Unnamed => {
                 self.state.unnamed = None;
                 // It may have kept the one before.
