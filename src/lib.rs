@@ -39,6 +39,7 @@ pub mod demo;
 pub mod limits;
 pub mod listen;
 pub mod pool;
+pub mod reason;
 pub mod relay;
 pub mod session;
 pub mod sql;
