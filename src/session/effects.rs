@@ -99,7 +99,8 @@ fn apply(held: &mut Held, state: &mut State, effect: &Effect, tag: &[u8]) {
         Effect::SetLocal
         | Effect::DiscardPlans
         | Effect::Begin
-        | Effect::PrepareTransaction
+        | Effect::PrepareTransaction(_)
+        | Effect::FinishPrepared(_)
         | Effect::Execute(_)
         | Effect::Prepare(_)
         | Effect::ReadsSequence => {}

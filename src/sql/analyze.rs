@@ -147,8 +147,11 @@ fn transaction(scan: &mut Scan<'_>, cursor: &mut Cursor<'_>) {
             savepoint_word(cursor);
             named(scan, cursor, Effect::Release);
         }
-        // COMMIT PREPARED and ROLLBACK PREPARED end no transaction of this session.
-        _ if cursor.eat(Word::Prepared) => {}
+        // These end no transaction of this session.
+        _ if cursor.eat(Word::Prepared) => {
+            let gid = cursor.literal(cursor.peek()).unwrap_or_default();
+            scan.effect(Effect::FinishPrepared(gid.into()));
+        }
         _ => {
             if !cursor.eat(Word::Work) {
                 cursor.eat(Word::Transaction);
@@ -209,7 +212,8 @@ fn prepared(scan: &mut Scan<'_>, cursor: &mut Cursor<'_>) {
                 && !ahead.peek().is_name()
                 && !ahead.peek().is(Kind::Open);
             if names_transaction {
-                scan.effect(Effect::PrepareTransaction);
+                let gid = ahead.literal(ahead.peek()).unwrap_or_default();
+                scan.effect(Effect::PrepareTransaction(gid.into()));
             } else {
                 // Its own effects come when it is executed, and are opaque then.
                 scan.pin(SessionState::Prepared);

@@ -79,6 +79,8 @@ fn effect(effect: &Effect) -> String {
         Effect::Execute(name) => format!("execute({})", text(name)),
         Effect::Prepare(name) => format!("prepare({})", text(name)),
         Effect::Deallocate(Some(name)) => format!("deallocate({})", text(name)),
+        Effect::PrepareTransaction(gid) => format!("prepare transaction({})", text(gid)),
+        Effect::FinishPrepared(gid) => format!("finish prepared({})", text(gid)),
         Effect::Pin(state) => format!("pin:{}", state.as_str()),
         Effect::MayRelease(state) => format!("may:{}", state.as_str()),
         Effect::SetLocal
@@ -91,7 +93,6 @@ fn effect(effect: &Effect) -> String {
         | Effect::Begin
         | Effect::Commit { .. }
         | Effect::Rollback { .. }
-        | Effect::PrepareTransaction
         | Effect::Deallocate(None)
         | Effect::ReadsSequence
         | Effect::Ddl => format!("{effect:?}"),
@@ -276,9 +277,10 @@ fn transactions() {
         "SAVEPOINT a; ROLLBACK TO SAVEPOINT A; rollback work to \"A\"; RELEASE savepoint a; RELEASE savepoint",
         "savepoint(a); to(a); to(A); release(a); release(savepoint)",
     );
-    known("PREPARE TRANSACTION 'x'", "PrepareTransaction");
-    known("COMMIT PREPARED 'x'", "plain");
-    known("ROLLBACK PREPARED 'x'", "plain");
+    known("PREPARE TRANSACTION 'x'", "prepare transaction(x)");
+    known("PREPARE TRANSACTION E'x\\y'", "prepare transaction()");
+    known("COMMIT PREPARED 'it''s'", "finish prepared(it's)");
+    known("ROLLBACK PREPARED 'x'", "finish prepared(x)");
     unknown("BEGIN;SELECT 1;COMMIT", "Begin; ; Commit { chain: false }");
 }
 
