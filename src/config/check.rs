@@ -12,6 +12,7 @@ use tracing_subscriber::EnvFilter;
 use super::fault::Fault;
 use super::origin::{ConfigError, Origins};
 use super::{AuthMode, Config, Database, Secret, Target, TlsMode, User};
+use crate::cache::rules::{FINGERPRINT_DIGITS, Rule};
 
 /// Warnings, or the first thing that is wrong.
 pub(super) fn check(config: &Config, origins: &Origins) -> Result<Vec<String>, ConfigError> {
@@ -21,6 +22,7 @@ pub(super) fn check(config: &Config, origins: &Origins) -> Result<Vec<String>, C
     checks.tls()?;
     checks.auth()?;
     checks.pool()?;
+    checks.cache()?;
     for (name, user) in &config.auth.users {
         checks.user(name, user)?;
     }
@@ -220,6 +222,70 @@ impl Checks<'_> {
         )
     }
 
+    fn cache(&self) -> Checked {
+        let cache = &self.config.cache;
+        for (key, size) in [
+            ("cache.bytes_max", cache.bytes_max),
+            ("cache.result_bytes_max", cache.result_bytes_max),
+        ] {
+            self.need(
+                size.0 > 0,
+                key,
+                "nothing fits into no memory",
+                "write a size such as 64KiB, or --cache off for no cache",
+            )?;
+        }
+        self.need(
+            cache.entries_max != Some(0),
+            "cache.entries_max",
+            "0 would keep nothing",
+            "write 1 or more, or --cache off for no cache",
+        )?;
+        self.need(
+            !cache.ttl.is_zero(),
+            "cache.ttl",
+            "no time to live keeps nothing",
+            "write a duration such as 60s, or --cache off for no cache",
+        )?;
+        let mut rules = cache.rules.iter().enumerate();
+        rules.try_for_each(|(at, rule)| self.rule(at + 1, rule))
+    }
+
+    fn rule(&self, number: usize, rule: &Rule) -> Checked {
+        let whole = format!("cache.rules.{number}");
+        let key = |field: &str| format!("{whole}.{field}");
+        self.need(
+            rule.never || rule.level.is_some() || rule.ttl.is_some(),
+            &whole,
+            "the rule has no effect",
+            "give it level, ttl or never = true",
+        )?;
+        self.need(
+            !rule.never || (rule.level.is_none() && rule.ttl.is_none()),
+            &key("never"),
+            "a rule for never has no level and no ttl",
+            "leave them out, or never",
+        )?;
+        self.need(
+            rule.ttl.is_none_or(|ttl| !ttl.is_zero()),
+            &key("ttl"),
+            "no time to live keeps nothing",
+            "write a longer one, or level = \"off\" instead",
+        )?;
+        let digits = |shape: &String| {
+            shape.len() == FINGERPRINT_DIGITS
+                && shape
+                    .bytes()
+                    .all(|b| matches!(b, b'0'..=b'9' | b'a'..=b'f'))
+        };
+        self.need(
+            rule.shape.as_ref().is_none_or(digits),
+            &key("shape"),
+            "not the name of a shape, which has 16 digits from 0 to f",
+            "copy it from SHOW QUERIES in the console",
+        )
+    }
+
     fn user(&self, name: &str, user: &User) -> Checked {
         let key = |field: &str| format!("users.{name}.{field}");
         self.at_least_one(&key("clients_max"), user.clients_max.unwrap_or(1))?;
@@ -257,7 +323,12 @@ impl Checks<'_> {
     }
 
     fn warnings(&self) -> Vec<String> {
-        let Config { listen, auth, .. } = self.config;
+        let Config {
+            listen,
+            auth,
+            cache,
+            ..
+        } = self.config;
         let mut warnings = Vec::new();
         let open = !is_local(&listen.address) && auth.allow.is_empty();
         if open && auth.mode == AuthMode::Trust {
@@ -270,6 +341,12 @@ impl Checks<'_> {
         if in_clear && !is_local(&listen.address) && listen.tls.mode != TlsMode::Require {
             warnings.push(
                 "auth.mode: without --tls require passwords can be read on the network; use scram"
+                    .to_owned(),
+            );
+        }
+        if cache.result_bytes_max > cache.bytes_max {
+            warnings.push(
+                "cache.result_bytes_max is larger than cache.bytes_max, in which results have to fit"
                     .to_owned(),
             );
         }

@@ -50,6 +50,8 @@ fn every_key_is_documented_and_nothing_else() {
         "{USER_NAME}"
     );
     assert_eq!(keys_of(&file.databases), keys(table::DATABASE));
+    assert_eq!(keys_of(&file.rules), keys(table::RULE));
+    assert!(!file.functions.is_empty() && !file.triggers.is_empty());
 }
 
 #[test]

@@ -1,5 +1,7 @@
 //! `proxy.toml`: text to values with their lines, every key checked against the tables.
 
+mod cache;
+
 use std::collections::BTreeMap;
 use std::fs;
 use std::ops::Range;
@@ -13,6 +15,7 @@ use super::origin::{ConfigError, Origin};
 use super::setting::Setting;
 use super::table;
 use super::value::Kind;
+pub(super) use cache::Declared;
 
 /// Far more than any configuration; a path to something else should not fill the memory.
 const BYTES_MAX: u64 = 4 * 1024 * 1024;
@@ -27,7 +30,7 @@ pub(super) struct Found {
 /// Values by key.
 pub(super) type Values = BTreeMap<&'static str, Found>;
 
-/// One of `[[users]]` or `[databases.NAME]`.
+/// One of `[[users]]`, `[databases.NAME]` or `[[cache.rules]]`.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(super) struct Section {
     pub(super) name: String,
@@ -41,11 +44,24 @@ pub(super) struct File {
     pub(super) values: Values,
     pub(super) users: Vec<Section>,
     pub(super) databases: Vec<Section>,
+    pub(super) functions: Vec<Declared>,
+    pub(super) triggers: Vec<Declared>,
+    /// Named by their places, counted from 1.
+    pub(super) rules: Vec<Section>,
 }
 
 /// The keys of `[[users]]` that are not fields of the user: who it is, and where its password is.
 pub(super) const USER_NAME: &str = "name";
 pub(super) const USER_PASSWORD_FILE: &str = "password_file";
+
+/// What is not a plain value.
+const LISTS: [&str; 5] = [
+    "users",
+    "databases",
+    "cache.functions",
+    "cache.triggers",
+    "cache.rules",
+];
 
 impl File {
     /// Reads the file at `path`, which was named by `by`.
@@ -81,13 +97,13 @@ impl File {
         })?;
         let mut file = Self::default();
         let mut known = Known::new(table::all().map(|setting| (setting.key, setting.kind)));
-        known
-            .keys
-            .extend([("users", Kind::List), ("databases", Kind::List)]);
+        // For the advice about misspelt ones; they are never walked.
+        known.keys.extend(LISTS.map(|key| (key, Kind::List)));
         for (key, value) in document.get_ref() {
             match key.get_ref().as_ref() {
                 "users" => file.users = reader.users(value)?,
                 "databases" => file.databases = reader.databases(value)?,
+                "cache" => reader.cache((key.span(), value), &known, &mut file)?,
                 name => reader.walk(name, (key.span(), value), &known, &mut file.values)?,
             }
         }
@@ -206,6 +222,7 @@ impl Reader<'_> {
             (Kind::Count, DeValue::Integer(count)) if count.radix() == 10 => {
                 Ok(count.as_str().to_owned())
             }
+            (Kind::Truth, DeValue::Boolean(truth)) => Ok(truth.to_string()),
             (Kind::List, DeValue::Array(items)) => {
                 let texts: Option<Vec<&str>> =
                     items.iter().map(|item| item.get_ref().as_str()).collect();
@@ -223,6 +240,10 @@ impl Reader<'_> {
             (Kind::Count, _) => wrong(
                 "the value is not a whole number",
                 "write digits without quotes",
+            ),
+            (Kind::Truth, _) => wrong(
+                "the value is neither true nor false",
+                "write true or false without quotes",
             ),
             (Kind::List, _) => wrong("the value is not a list", r#"write it as ["...", "..."]"#),
         }

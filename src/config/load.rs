@@ -3,13 +3,14 @@
 
 use std::path::{Path, PathBuf};
 
-use super::file::{File, Found, Section, USER_PASSWORD_FILE};
+use super::file::{Declared, File, Found, Section, USER_PASSWORD_FILE};
 use super::flags::{CONFIG_VARIABLE, unknown_variables};
 use super::origin::{ConfigError, Origin, Origins};
 use super::setting::{Fallback, Setting};
 use super::value::Value;
 use super::{Config, Database, Environment, Fault, Flags, PgPass, Secret, Target, User};
 use super::{check, table};
+use crate::cache::rules::Rule;
 
 /// A configuration that holds together.
 #[derive(Clone, Debug)]
@@ -68,6 +69,10 @@ fn merge(
     for section in &file.databases {
         loading.database(section)?;
     }
+    for section in &file.rules {
+        loading.rule(section)?;
+    }
+    loading.declared(&file);
     loading.passwords(env);
     loading.timeouts();
     loading.url_user();
@@ -158,6 +163,7 @@ impl Loading {
             allow: Vec::new(),
             clients_max: None,
             pool_size_max: None,
+            cache: None,
         };
         self.section(table::USER, &mut user, section, &prefix)?;
         if let Some(found) = section.values.get(USER_PASSWORD_FILE) {
@@ -198,11 +204,41 @@ impl Loading {
             pool_idle_min: None,
             clients_max: None,
             allow: Vec::new(),
+            cache: None,
         };
         self.section(table::DATABASE, &mut database, section, &prefix)?;
         self.origins.note(prefix, section.origin.clone());
         self.config.databases.insert(section.name.clone(), database);
         Ok(())
+    }
+
+    fn rule(&mut self, section: &Section) -> Result<(), ConfigError> {
+        let prefix = format!("cache.rules.{}", section.name);
+        let mut rule = Rule::default();
+        self.section(table::RULE, &mut rule, section, &prefix)?;
+        self.origins.note(prefix, section.origin.clone());
+        self.config.cache.rules.push(rule);
+        Ok(())
+    }
+
+    fn declared(&mut self, file: &File) {
+        let cache = &mut self.config.cache;
+        let lists = [
+            ("cache.functions", &file.functions, &mut cache.functions),
+            ("cache.triggers", &file.triggers, &mut cache.triggers),
+        ];
+        for (section, from, to) in lists {
+            for Declared {
+                name,
+                origin,
+                effects,
+            } in from
+            {
+                self.origins
+                    .note(format!("{section}.{name}"), origin.clone());
+                to.insert(name.clone(), effects.clone());
+            }
+        }
     }
 
     fn section<T>(
@@ -291,6 +327,7 @@ impl Loading {
             allow: Vec::new(),
             clients_max: None,
             pool_size_max: None,
+            cache: None,
         });
         if !known {
             self.origins

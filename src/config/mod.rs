@@ -1,5 +1,6 @@
 //! The configuration, checked: what the program uses, whoever said it.
 
+mod cache;
 mod check;
 #[cfg(test)]
 mod example;
@@ -24,6 +25,7 @@ use std::net::IpAddr;
 use std::path::PathBuf;
 use std::time::Duration;
 
+pub use cache::{Cache, Effects, ForeignTables, RowSecurity};
 pub use fault::Fault;
 pub use flags::{Environment, Flags, environment};
 pub use load::{Loaded, load};
@@ -37,6 +39,8 @@ pub use target::{
 pub use value::{Kind, read_duration};
 pub use word::Word;
 
+use crate::cache::rules::Level;
+
 /// Everything that can be set. Only `main` and [`reload`] see it whole; each room gets its part.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Config {
@@ -45,6 +49,7 @@ pub struct Config {
     pub upstream: Target,
     pub auth: Auth,
     pub pool: Pool,
+    pub cache: Cache,
     pub databases: BTreeMap<String, Database>,
     pub log: Log,
     /// Runtime worker threads.
@@ -121,6 +126,8 @@ pub struct User {
     pub allow: Vec<Network>,
     pub clients_max: Option<usize>,
     pub pool_size_max: Option<usize>,
+    /// The cache's level for this user, instead of the database's.
+    pub cache: Option<Level>,
 }
 
 /// An address range in CIDR notation.
@@ -203,6 +210,8 @@ pub struct Database {
     pub pool_idle_min: Option<usize>,
     pub clients_max: Option<usize>,
     pub allow: Vec<Network>,
+    /// The cache's level for this database, instead of `cache.level`.
+    pub cache: Option<Level>,
 }
 
 /// Events.

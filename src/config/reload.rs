@@ -17,8 +17,8 @@ pub struct ReloadPlan {
     pub effective: Config,
 }
 
-/// Compares setting by setting; users and databases as a whole, under `users.NAME` and
-/// `databases.NAME`.
+/// Compares setting by setting; users, databases and declarations as a whole, under `users.NAME` and
+/// the like; rules together, because their order counts.
 pub fn diff(old: &Config, new: &Config) -> ReloadPlan {
     let mut plan = ReloadPlan {
         live: Vec::new(),
@@ -38,6 +38,17 @@ pub fn diff(old: &Config, new: &Config) -> ReloadPlan {
         .extend(changed("users", &old.auth.users, &new.auth.users));
     plan.live
         .extend(changed("databases", &old.databases, &new.databases));
+    let (cache, before) = (&new.cache, &old.cache);
+    plan.live.extend(changed(
+        "cache.functions",
+        &before.functions,
+        &cache.functions,
+    ));
+    plan.live
+        .extend(changed("cache.triggers", &before.triggers, &cache.triggers));
+    if before.rules != cache.rules {
+        plan.live.push("cache.rules".to_owned());
+    }
     plan
 }
 
@@ -123,6 +134,38 @@ mod tests {
             .filter(|setting| setting.reload == Reload::Restart)
             .map(|setting| setting.key)
             .collect();
-        assert_eq!(keys, ["listen.address", "runtime.workers", "log.format"]);
+        let wanted = [
+            "listen.address",
+            "cache.bytes_max",
+            "cache.result_bytes_max",
+            "cache.entries_max",
+            "runtime.workers",
+            "log.format",
+        ];
+        assert_eq!(keys, wanted);
+    }
+
+    #[test]
+    fn the_cache_changes_live_but_for_its_size() {
+        let old = config("[[cache.rules]]\nttl = \"1s\"\n[cache.functions]\nf = \"pure\"\n");
+        let new = config(
+            "[cache]\nlevel = \"ttl\"\naudit = \"1%\"\nbytes_max = \"1MiB\"\n\
+             [cache.functions]\ng = \"pure\"\n[cache.triggers]\nt = { writes = [\"x\"] }\n\
+             [[cache.rules]]\nttl = \"2s\"\n[databases.d]\ncache = \"off\"\n",
+        );
+        let plan = diff(&old, &new);
+        let live = [
+            "cache.level",
+            "cache.audit",
+            "databases.d",
+            "cache.functions.f",
+            "cache.functions.g",
+            "cache.triggers.t",
+            "cache.rules",
+        ];
+        assert_eq!(plan.live, live);
+        assert_eq!(plan.restart, ["cache.bytes_max"]);
+        assert_eq!(plan.effective.cache.bytes_max, old.cache.bytes_max);
+        assert_eq!(plan.effective.cache.rules, new.cache.rules);
     }
 }

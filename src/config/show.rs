@@ -5,7 +5,7 @@ use std::fmt::Write as _;
 use super::origin::Origin;
 use super::setting::Setting;
 use super::value::{Kind, quote};
-use super::{Loaded, table};
+use super::{Effects, Loaded, table};
 
 impl Loaded {
     /// `key = value  # origin` for every setting, then the users and databases. Valid TOML; every
@@ -22,6 +22,13 @@ impl Loaded {
             };
             let origin = format!("{}{note}", self.origins.of(setting.key));
             line(&mut text, setting.key, setting.kind, (value, &origin));
+        }
+        self.declared(&mut text);
+        for (at, rule) in self.config.cache.rules.iter().enumerate() {
+            let prefix = format!("cache.rules.{}", at + 1);
+            let origin = self.origins.of(&prefix);
+            put(&mut text, format_args!("\n[[cache.rules]]  # {origin}"));
+            self.section(&mut text, table::RULE, rule, &prefix);
         }
         for (name, user) in &self.config.auth.users {
             let prefix = format!("users.{name}");
@@ -42,6 +49,24 @@ impl Loaded {
         text
     }
 
+    /// What functions and triggers were said to do.
+    fn declared(&self, text: &mut String) {
+        let cache = &self.config.cache;
+        for (section, declared) in [
+            ("cache.functions", &cache.functions),
+            ("cache.triggers", &cache.triggers),
+        ] {
+            for (name, effects) in declared {
+                let origin = self.origins.of(&format!("{section}.{name}"));
+                let (name, effects) = (quote(name), render(effects));
+                put(
+                    text,
+                    format_args!("{section}.{name} = {effects}  # {origin}"),
+                );
+            }
+        }
+    }
+
     /// The values somebody gave; the absent ones would only repeat the settings above.
     fn section<T>(&self, text: &mut String, table: &[Setting<T>], owner: &T, prefix: &str) {
         for setting in table {
@@ -51,6 +76,22 @@ impl Loaded {
                 line(text, setting.key, setting.kind, value);
             }
         }
+    }
+}
+
+/// As it stands in the file.
+fn render(effects: &Effects) -> String {
+    if *effects == Effects::pure() {
+        return quote("pure");
+    }
+    let list = |names: &[String]| {
+        let names: Vec<String> = names.iter().map(|name| quote(name)).collect();
+        format!("[{}]", names.join(", "))
+    };
+    let writes = format!("writes = {}", list(&effects.writes));
+    match &effects.reads {
+        Some(reads) => format!("{{ {writes}, reads = {} }}", list(reads)),
+        None => format!("{{ {writes} }}"),
     }
 }
 
@@ -82,6 +123,8 @@ mod tests {
     fn shown_as_toml_with_origins_and_without_passwords() {
         let text = "upstream.url = \"postgres://app@db\"\n[pool]\nsize_max = 7\n\
                     [[users]]\nname = \"a\\\"b\"\npassword = \"s3cret\"\nallow = [\"10.0.0.0/8\"]\n\
+                    [[cache.rules]]\ntable = \"t\"\nnever = true\n\
+                    [cache.functions]\n\"a.f\" = { writes = [\"t\"] }\ng = \"pure\"\n\
                     [databases.\"x y\"]\nurl = \"postgres://u:s3cret@h\"\npool.size_max = 2\nuser = \"u\"\npassword = \"s3cret\"\n";
         let file = File::parse(Path::new("p.toml"), text).unwrap();
         let env = Environment::from([("PGPASSWORD".to_owned(), "s3cret".to_owned())]);
@@ -95,8 +138,11 @@ mod tests {
             "auth.allow = []  # default\n",
             "\n[[users]]\nname = \"a\\\"b\"  # file p.toml:4\npassword = \"********\"  # file p.toml:6\nallow = [\"10.0.0.0/8\"]  # file p.toml:7\n",
             "\n[[users]]\nname = \"app\"  # from upstream.url\npassword = \"********\"  # from upstream.url\n",
-            "\n[databases.\"x y\"]  # file p.toml:8\nurl = \"postgres://u:********@h:5432?",
-            "pool.size_max = 2  # file p.toml:10\n",
+            "cache.functions.\"a.f\" = { writes = [\"t\"] }  # file p.toml:12\n",
+            "cache.functions.\"g\" = \"pure\"  # file p.toml:13\n",
+            "\n[[cache.rules]]  # file p.toml:8\ntable = \"t\"  # file p.toml:9\nnever = true  # file p.toml:10\n",
+            "\n[databases.\"x y\"]  # file p.toml:14\nurl = \"postgres://u:********@h:5432?",
+            "pool.size_max = 2  # file p.toml:16\n",
         ] {
             assert!(shown.contains(wanted), "{wanted}\nis not in\n{shown}");
         }
@@ -106,6 +152,8 @@ mod tests {
             again.values.len(),
             table::all().count() - shown.matches(" is not set").count()
         );
-        assert!(resolve(&Flags::default(), &Environment::new(), again).is_ok());
+        let again = resolve(&Flags::default(), &Environment::new(), again).unwrap();
+        assert_eq!(again.config.cache.rules.len(), 1);
+        assert_eq!(again.config.cache.functions.len(), 2);
     }
 }

@@ -6,15 +6,16 @@ use std::time::Duration;
 
 use Fallback::{Computed, Is, Required, Unset};
 
-use super::fault::Fault;
 use super::setting::{Fallback, Reload, Setting, kind_of, settings};
 use super::target::{ChannelBinding, SessionAttrs, Target, UpstreamTls};
-use super::value::{Kind, Value};
+use super::value::Value;
 use super::word::{Word, words};
 use super::{
-    Auth, AuthMode, Config, Database, Listen, ListenTls, Log, LogFormat, PinPolicy, Pool, PoolMode,
-    TlsMode, User,
+    Auth, AuthMode, Cache, Config, Database, ForeignTables, Listen, ListenTls, Log, LogFormat,
+    PinPolicy, Pool, PoolMode, RowSecurity, TlsMode, User,
 };
+use crate::amount::{Share, Size};
+use crate::cache::rules::{Level, Mode, Rule};
 
 /// The settings of the whole process. `--help` lists them in this order.
 pub static SETTINGS: &[Setting<Config>] = settings! { Config;
@@ -75,6 +76,26 @@ pub static SETTINGS: &[Setting<Config>] = settings! { Config;
         => pool.pin: "What to do about session state that cannot move";
     "pool.catalog_poll", Is("2s"), Live
         => pool.catalog_poll: "How often to look for changed functions and triggers";
+    "cache.level" ["cache", "LEVEL"], Is("ryw"), Live
+        => cache.level: "What may be answered from memory: off, ttl, ryw";
+    "cache.ttl" ["cache-ttl", "D"], Is("60s"), Live
+        => cache.ttl: "How old an answer from memory may be";
+    "cache.stale_while_revalidate" ["cache-swr", "D"], Is("15s"), Live
+        => cache.stale_while_revalidate: "How much older while it is refreshed";
+    "cache.bytes_max" ["cache-memory", "SIZE"], Is("256MiB"), Restart
+        => cache.bytes_max: "Memory for results, keys and bookkeeping included";
+    "cache.result_bytes_max" ["cache-max-result", "SIZE"], Is("1MiB"), Restart
+        => cache.result_bytes_max: "Largest result that is kept";
+    "cache.entries_max", Unset, Restart
+        => cache.entries_max: "Results kept, whatever their size";
+    "cache.mode", Is("on"), Live
+        => cache.mode: "on, or shadow: compare, but always answer from the database";
+    "cache.audit", Is("0%"), Live
+        => cache.audit: "The part of all hits that is asked again, to compare";
+    "cache.row_security", Is("refuse"), Live
+        => cache.row_security: "refuse or keyed: tables under row security";
+    "cache.foreign_tables", Is("refuse"), Live
+        => cache.foreign_tables: "refuse or ttl: tables that others change";
     "runtime.workers" ["workers", "N"], Computed("number of CPUs", workers), Restart
         => workers: "Worker threads";
     "log.format" ["log-format", "FORMAT"], Is("text"), Restart
@@ -83,23 +104,9 @@ pub static SETTINGS: &[Setting<Config>] = settings! { Config;
         => log.level: "error, warn, info, debug, trace, or a filter";
 };
 
-/// The settings that have no field in [`Config`], because so far they have one value each.
-pub static FIELDLESS: &[Setting<Config>] = &[Setting {
-    key: "cache.level",
-    flag: Some(("cache", "LEVEL")),
-    default: Is("off"),
-    reload: Reload::Live,
-    help: "What may be answered from memory: so far only off",
-    kind: Kind::Text,
-    set: |_, text| cache_level(text),
-    show: |_| Some("off".to_owned()),
-    same: |_, _| true,
-    copy: |_, _| (),
-}];
-
-/// Both tables.
+/// Every setting that is not part of a list.
 pub fn all() -> impl Iterator<Item = &'static Setting<Config>> + Clone {
-    SETTINGS.iter().chain(FIELDLESS)
+    SETTINGS.iter()
 }
 
 /// One of `[[users]]`, apart from its `name`.
@@ -108,6 +115,7 @@ pub static USER: &[Setting<User>] = settings! { User;
     "allow", Unset, Live => allow: "Networks this user may come from; none means any";
     "clients_max", Unset, Live => clients_max: "Clients of this user at once";
     "pool_size_max", Unset, Live => pool_size_max: "Upstreams per database of this user";
+    "cache", Unset, Live => cache: "As cache.level; comes before the database's";
 };
 
 /// One of `[databases.NAME]`.
@@ -121,6 +129,18 @@ pub static DATABASE: &[Setting<Database>] = settings! { Database;
     "pool.idle_min", Unset, Live => pool_idle_min: "As pool.idle_min";
     "clients_max", Unset, Live => clients_max: "Clients of this database at once";
     "allow", Unset, Live => allow: "Networks its clients may come from; none means any";
+    "cache", Unset, Live => cache: "As cache.level";
+};
+
+/// One of `[[cache.rules]]`.
+pub static RULE: &[Setting<Rule>] = settings! { Rule;
+    "database", Unset, Live => database: "Clients of this database";
+    "user", Unset, Live => user: "Clients of this user";
+    "table", Unset, Live => table: "Queries that read this table";
+    "shape", Unset, Live => shape: "Queries of this shape";
+    "level", Unset, Live => level: "As cache.level";
+    "ttl", Unset, Live => ttl: "As cache.ttl; cuts cache.stale_while_revalidate to it";
+    "never", Unset, Live => never: "Not from memory, whatever later rules say";
 };
 
 words! {
@@ -136,6 +156,10 @@ words! {
     PoolMode { Session = "session", Transaction = "transaction", Statement = "statement" }
     PinPolicy { Pin = "pin", Error = "error" }
     LogFormat { Text = "text", Json = "json" }
+    Level { Off = "off", Ttl = "ttl", Ryw = "ryw" }
+    Mode { On = "on", Shadow = "shadow" }
+    RowSecurity { Refuse = "refuse", Keyed = "keyed" }
+    ForeignTables { Refuse = "refuse", Ttl = "ttl" }
 }
 
 fn tls_mode(config: &mut Config) {
@@ -149,20 +173,6 @@ fn tls_mode(config: &mut Config) {
 
 fn workers(config: &mut Config) {
     config.workers = std::thread::available_parallelism().map_or(1, usize::from);
-}
-
-fn cache_level(text: &str) -> Result<(), Fault> {
-    match text {
-        "off" => Ok(()),
-        "ttl" | "ryw" => Err(Fault::new(
-            format!("`{text}` is not possible: this version has no cache yet"),
-            "leave it out or write `off`",
-        )),
-        _ => Err(Fault::new(
-            format!("`{text}` is no cache level"),
-            "write `off`",
-        )),
-    }
 }
 
 /// The struct before any row is applied; [`SETTINGS`] fills every field, defaults first.
@@ -214,6 +224,21 @@ pub(super) fn blank() -> Config {
             pins_max: 0,
             pin: PinPolicy::Pin,
             catalog_poll: Duration::ZERO,
+        },
+        cache: Cache {
+            level: Level::Off,
+            ttl: Duration::ZERO,
+            stale_while_revalidate: Duration::ZERO,
+            bytes_max: Size(0),
+            result_bytes_max: Size(0),
+            entries_max: None,
+            mode: Mode::On,
+            audit: Share::default(),
+            row_security: RowSecurity::Refuse,
+            foreign_tables: ForeignTables::Refuse,
+            functions: BTreeMap::new(),
+            triggers: BTreeMap::new(),
+            rules: Vec::new(),
         },
         databases: BTreeMap::new(),
         log: Log {

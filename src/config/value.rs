@@ -7,6 +7,7 @@ use std::time::Duration;
 use super::fault::Fault;
 use super::word::Word;
 use super::{Network, Secret, Target};
+use crate::amount::{self, Share, Size};
 
 /// How a value stands in TOML.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -15,6 +16,8 @@ pub enum Kind {
     Text,
     /// `123`
     Count,
+    /// `true` or `false`
+    Truth,
     /// `["text", "text"]`; with commas between where there is only a text.
     List,
 }
@@ -24,7 +27,7 @@ impl Kind {
     pub fn render(self, text: &str) -> String {
         match self {
             Self::Text => quote(text),
-            Self::Count => text.to_owned(),
+            Self::Count | Self::Truth => text.to_owned(),
             Self::List => {
                 let items: Vec<String> = text
                     .split(',')
@@ -162,9 +165,6 @@ impl Value for Target {
     }
 }
 
-/// Units from the largest, in milliseconds.
-const UNITS: [(&str, u64); 4] = [("h", 3_600_000), ("m", 60_000), ("s", 1000), ("ms", 1)];
-
 /// A year: "never" for a process, and far from what overflows a clock.
 const DURATION_MAX: Duration = Duration::from_secs(365 * 24 * 3600);
 
@@ -172,19 +172,12 @@ impl Value for Duration {
     const KIND: Kind = Kind::Text;
 
     fn read(text: &str) -> Result<Self, Fault> {
-        let digits = text.trim_end_matches(|c: char| c.is_ascii_alphabetic());
-        let unit = text.strip_prefix(digits).unwrap_or_default();
-        let factor = UNITS.iter().find(|(name, _)| *name == unit);
-        let read = digits.parse::<u64>().ok().zip(factor);
-        let duration = read
-            .and_then(|(count, (_, factor))| count.checked_mul(*factor))
-            .map(Self::from_millis)
-            .ok_or_else(|| {
-                Fault::new(
-                    format!("`{text}` is not a duration"),
-                    "write a whole number with its unit: 250ms, 15s, 10m or 1h",
-                )
-            })?;
+        let duration = amount::read_duration(text).ok_or_else(|| {
+            Fault::new(
+                format!("`{text}` is not a duration"),
+                "write a whole number with its unit: 250ms, 15s, 10m or 1h",
+            )
+        })?;
         if duration > DURATION_MAX {
             return Err(Fault::new(
                 format!("`{text}` is longer than a year"),
@@ -195,13 +188,76 @@ impl Value for Duration {
     }
 
     fn write(&self) -> Option<String> {
-        let millis = self.as_millis();
-        let whole = |factor: u64| millis != 0 && millis.is_multiple_of(u128::from(factor));
-        let found = UNITS.iter().find(|(_, factor)| whole(*factor));
-        Some(found.map_or_else(
-            || "0s".to_owned(),
-            |(name, factor)| format!("{}{name}", millis / u128::from(*factor)),
-        ))
+        Some(amount::write_duration(*self))
+    }
+}
+
+impl Value for Size {
+    const KIND: Kind = Kind::Text;
+
+    fn read(text: &str) -> Result<Self, Fault> {
+        let sized = Self::read(text).filter(|size| usize::try_from(size.0).is_ok());
+        sized.ok_or_else(|| {
+            Fault::new(
+                format!("`{text}` is not a size"),
+                "write a whole number with its unit: 64KiB, 256MiB or 1GiB",
+            )
+        })
+    }
+
+    fn write(&self) -> Option<String> {
+        Some(Self::write(*self))
+    }
+}
+
+impl Value for Share {
+    const KIND: Kind = Kind::Text;
+
+    fn read(text: &str) -> Result<Self, Fault> {
+        Self::read(text).ok_or_else(|| {
+            Fault::new(
+                format!("`{text}` is not a share"),
+                "write a percentage from 0% to 100%, such as 1% or 0.1%",
+            )
+        })
+    }
+
+    fn write(&self) -> Option<String> {
+        Some(Self::write(*self))
+    }
+}
+
+impl Value for bool {
+    const KIND: Kind = Kind::Truth;
+
+    fn read(text: &str) -> Result<Self, Fault> {
+        text.parse().map_err(|_neither| {
+            Fault::new(
+                format!("`{text}` is neither true nor false"),
+                "write true or false",
+            )
+        })
+    }
+
+    fn write(&self) -> Option<String> {
+        Some(self.to_string())
+    }
+}
+
+/// Names, of users for instance.
+impl Value for Vec<String> {
+    const KIND: Kind = Kind::List;
+
+    fn read(text: &str) -> Result<Self, Fault> {
+        let items = text.split(',').map(str::trim);
+        Ok(items
+            .filter(|item| !item.is_empty())
+            .map(str::to_owned)
+            .collect())
+    }
+
+    fn write(&self) -> Option<String> {
+        Some(self.join(","))
     }
 }
 

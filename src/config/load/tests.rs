@@ -5,7 +5,9 @@ use std::os::unix::fs::PermissionsExt;
 use std::time::Duration;
 
 use super::*;
-use crate::config::{AuthMode, PoolMode, TlsMode, Word};
+use crate::amount::{Share, Size};
+use crate::cache::rules::{Level, Mode};
+use crate::config::{AuthMode, Effects, PoolMode, TlsMode, Word};
 
 const URL: &str = "postgres://app:s3cret@db/shop";
 
@@ -23,12 +25,10 @@ fn env(pairs: &[(&str, &str)]) -> Environment {
     owned.collect()
 }
 
-fn file(text: &str) -> File {
-    File::parse(Path::new("p.toml"), text).unwrap()
-}
-
 fn with(args: &[&str], pairs: &[(&str, &str)], text: &str) -> Result<Loaded, String> {
-    resolve(&flags(args), &env(pairs), file(text)).map_err(|error| error.to_string())
+    File::parse(Path::new("p.toml"), text)
+        .and_then(|file| resolve(&flags(args), &env(pairs), file))
+        .map_err(|error| error.to_string())
 }
 
 /// The file alone, with an upstream.
@@ -48,6 +48,10 @@ fn an_upstream_alone_is_a_complete_start() {
     assert_eq!(config.listen.tls.mode, TlsMode::Disable);
     assert_eq!(config.listen.clients_max, 10_000);
     assert_eq!(config.pool.mode, PoolMode::Transaction);
+    assert_eq!(config.cache.level, Level::Ryw);
+    assert_eq!(config.cache.ttl, Duration::from_secs(60));
+    assert_eq!(config.cache.bytes_max, Size(256 << 20));
+    assert_eq!(config.cache.audit, Share::default());
     assert_eq!(config.pool.size_max, 20);
     assert_eq!(config.pool.lifetime_max, Duration::from_secs(3600));
     assert_eq!(config.upstream.connect_timeout, Duration::from_secs(5));
@@ -237,6 +241,45 @@ fn databases_have_their_own_settings() {
 }
 
 #[test]
+fn functions_and_triggers_are_declared() {
+    let text = "[cache.functions]\nslug = \"pure\"\n\"app.f\" = { writes = [\"t\"] }\n\
+                app.g = { reads = [\"a\", \"s.b\"] }\napp.h = \"pure\"\n\
+                [cache.triggers]\ntouch = \"pure\"\n\"t.log\" = { writes = [\"audit\"] }\n";
+    let loaded = from_file(text).unwrap();
+    let cache = &loaded.config.cache;
+    let names = |names: &[&str]| names.iter().map(|name| (*name).to_owned()).collect();
+    let effects = |writes: &[&str], reads: Option<&[&str]>| Effects {
+        writes: names(writes),
+        reads: reads.map(names),
+    };
+    let functions: Vec<_> = cache.functions.clone().into_iter().collect();
+    let wanted = [
+        ("app.f", effects(&["t"], None)),
+        ("app.g", effects(&[], Some(&["a", "s.b"]))),
+        ("app.h", effects(&[], Some(&[]))),
+        ("slug", effects(&[], Some(&[]))),
+    ];
+    assert_eq!(functions, wanted.map(|(name, e)| (name.to_owned(), e)));
+    assert_eq!(cache.triggers["t.log"], effects(&["audit"], None));
+    let origin = loaded.origins.of("cache.functions.app.g").to_string();
+    assert_eq!(origin, "file p.toml:4");
+}
+
+#[test]
+fn the_policy_has_all_that_is_said_of_levels() {
+    let text = "cache.ttl = \"5s\"\ncache.mode = \"shadow\"\n[[users]]\nname = \"u\"\ncache = \"off\"\n\
+                [databases.d]\ncache = \"ttl\"\n[[cache.rules]]\ntable = \"t\"\nttl = \"1s\"\n";
+    let policy = from_file(text).unwrap().config.policy();
+    assert_eq!(policy.mode, Mode::Shadow);
+    let of = |database, user| policy.decide(database, user, &["public.t"], "");
+    assert_eq!(of("d", "u").level, Level::Off);
+    assert_eq!(of("d", "v").level, Level::Ttl);
+    assert_eq!(of("e", "v").level, Level::Ryw);
+    assert_eq!(of("e", "v").life.ttl, Duration::from_secs(1));
+    assert_eq!(policy.life.ttl, Duration::from_secs(5));
+}
+
+#[test]
 fn tls_is_allowed_once_there_is_a_certificate() {
     let pem = tempfile::NamedTempFile::new().unwrap();
     let path = pem.path().to_str().unwrap();
@@ -381,14 +424,101 @@ const REFUSED: &[(&str, &str, &str)] = &[
         "not a log filter",
     ),
     (
-        "cache.level = \"ryw\"",
-        "p.toml:1: cache.level",
-        "no cache yet",
-    ),
-    (
         "cache.level = \"on\"",
         "p.toml:1: cache.level",
-        "write `off`",
+        "none of off, ttl, ryw",
+    ),
+    (
+        "cache.mode = \"shado\"",
+        "p.toml:1: cache.mode",
+        "did you mean `shadow`?",
+    ),
+    (
+        "cache.bytes_max = \"256MB\"",
+        "p.toml:1: cache.bytes_max",
+        "256MiB or 1GiB",
+    ),
+    (
+        "cache.bytes_max = \"0B\"",
+        "p.toml:1: cache.bytes_max",
+        "--cache off",
+    ),
+    (
+        "cache.entries_max = 0",
+        "p.toml:1: cache.entries_max",
+        "1 or more",
+    ),
+    ("cache.ttl = \"0s\"", "p.toml:1: cache.ttl", "--cache off"),
+    ("cache.audit = \"2\"", "p.toml:1: cache.audit", "such as 1%"),
+    (
+        "cache.audit = \"101%\"",
+        "p.toml:1: cache.audit",
+        "0% to 100%",
+    ),
+    (
+        "cache.rule = 1",
+        "p.toml:1: cache.rule",
+        "did you mean `cache.rules`?",
+    ),
+    (
+        "[[cache.rules]]\ntable = \"t\"",
+        "p.toml:1: cache.rules.1",
+        "no effect",
+    ),
+    (
+        "[[cache.rules]]\nttl = \"1s\"\n[[cache.rules]]\nnever = true\nlevel = \"off\"",
+        "p.toml:4: cache.rules.2.never",
+        "leave them out",
+    ),
+    (
+        "[[cache.rules]]\nttl = \"0s\"",
+        "p.toml:2: cache.rules.1.ttl",
+        "level = \"off\"",
+    ),
+    (
+        "[[cache.rules]]\nshape = \"SELECT 1\"\nnever = true",
+        "p.toml:2: cache.rules.1.shape",
+        "16 digits",
+    ),
+    (
+        "[[cache.rules]]\nnever = \"yes\"",
+        "p.toml:2: cache.rules.1.never",
+        "true or false",
+    ),
+    (
+        "[[cache.rules]]\ntabel = \"t\"",
+        "p.toml:2: cache.rules.1.tabel",
+        "did you mean `table`?",
+    ),
+    (
+        "[cache.functions]\nf = \"reads\"",
+        "p.toml:2: cache.functions.f",
+        "write \"pure\"",
+    ),
+    (
+        "[cache.functions]\nf = {}",
+        "p.toml:2: cache.functions.f",
+        "nothing is declared",
+    ),
+    (
+        "[cache.functions]\nf = { writes = \"t\" }",
+        "p.toml:2: cache.functions.f",
+        "not a list of tables",
+    ),
+    (
+        "[cache.functions]\nf = { writes = [], calls = [] }",
+        "p.toml:2: cache.functions.f.calls",
+        "unknown key",
+    ),
+    (
+        "[cache.triggers]\nf = { reads = [\"t\"] }",
+        "p.toml:2: cache.triggers.f.reads",
+        "unknown key",
+    ),
+    (
+        "[databases.d]\ncache = \"on\"",
+        "p.toml:2: databases.d.cache",
+        "none of off",
     ),
 ];
 

@@ -73,6 +73,7 @@ fn auth(mode: AuthMode) -> Auth {
         allow: Vec::new(),
         clients_max: None,
         pool_size_max: None,
+        cache: None,
     };
     let scram = Verifier::of_password("sécret".as_bytes(), DEFAULT_ITERATIONS).unwrap();
     let mut users = BTreeMap::from([
@@ -487,6 +488,7 @@ async fn addresses_and_tls_are_demanded() {
         password: None,
         pool_mode: None,
         pool_size_max: None,
+        cache: None,
         pool_idle_min: None,
         clients_max: None,
         allow: vec![network("10.0.0.1")],
