@@ -32,6 +32,7 @@
 //!   extended messages that failed with 0A000 before it did anything.
 //! - Every buffer, queue, table and wait has a limit, with its reason beside it.
 
+pub mod cache;
 pub mod catalog;
 pub mod cli;
 pub mod config;
