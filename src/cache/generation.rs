@@ -472,9 +472,16 @@ impl Stamp {
     }
 
     /// Whether both have the same numbers of the same things: who holds one may wait for a result
-    /// that is being made under the other.
+    /// that is being made under the other. (Two sums taken while both kinds of things move can be
+    /// equal by accident; neither stamp is live then, and what is served is judged again.)
     pub fn same(&self, other: &Self) -> bool {
         self.sum == other.sum && self.epoch == other.epoch && self.deps.same(&other.deps)
+    }
+
+    /// Whether a result under this stamp may be given to somebody who asks under `other`: it must
+    /// watch what they watch. Results that only go by age are not for those who go by writes.
+    pub fn serves(&self, other: &Self) -> bool {
+        other.deps.is_nothing() || self.deps.same(&other.deps)
     }
 
     /// The epoch of the catalog by which its relations were found.
@@ -484,6 +491,10 @@ impl Stamp {
 }
 
 impl Deps {
+    fn is_nothing(&self) -> bool {
+        !self.watched.everything && self.watched.counters.is_empty()
+    }
+
     fn same(&self, other: &Self) -> bool {
         let (one, two) = (&self.watched, &other.watched);
         Arc::ptr_eq(one, two)
@@ -530,4 +541,146 @@ impl Marks {
 
 fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
     mutex.lock().unwrap_or_else(PoisonError::into_inner)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_write_is_dirty_then_stale_for_what_it_touches() {
+        let all = Generations::new();
+        let one = all.stamp(0, &[1, 2]).unwrap();
+        let other = all.stamp(0, &[3]).unwrap();
+        let dirty = all.mark(&WriteSet::Relations(&[2]), 0, 7);
+        assert_eq!(dirty.pid(), 7);
+        assert_eq!(one.state(), Live::Dirty);
+        assert_eq!(other.state(), Live::Live);
+        assert!(all.stamp(0, &[2]).is_none());
+        dirty.settle();
+        assert_eq!(one.state(), Live::Stale);
+        assert_eq!(other.state(), Live::Live);
+        let anew = all.stamp(0, &[2, 1, 2]).unwrap();
+        assert!(!anew.same(&one));
+        assert!(anew.same(&all.stamp(0, &[1, 2]).unwrap()));
+        assert!(!anew.same(&all.stamp(0, &[1]).unwrap()));
+
+        let dirty = all.mark(&WriteSet::Everything, 0, 7);
+        assert_eq!(other.state(), Live::Dirty);
+        dirty.settle();
+        assert_eq!(other.state(), Live::Stale);
+        assert_eq!(all.epoch(), 0);
+        all.bump(&[9]);
+        assert_eq!(anew.state(), Live::Stale);
+    }
+
+    #[test]
+    fn definitions_move_the_epoch() {
+        let all = Generations::new();
+        let by_age = all.stamp_epoch_only(0).unwrap();
+        all.mark(&WriteSet::Everything, 0, 7).settle();
+        assert_eq!(by_age.state(), Live::Live);
+        let dirty = all.mark(&WriteSet::Definitions, 0, 7);
+        assert_eq!(by_age.state(), Live::Live);
+        dirty.settle();
+        assert_eq!(by_age.state(), Live::Stale);
+        assert!(all.stamp(0, &[1]).is_none());
+        assert!(all.stamp_epoch_only(0).is_none());
+        assert!(all.stamp(1, &[1]).is_some());
+    }
+
+    #[test]
+    fn an_old_catalog_does_not_know_what_is_touched() {
+        let all = Generations::new();
+        let before = all.mark(&WriteSet::Relations(&[1]), 0, 7);
+        assert!(!all.in_flight_before(0));
+        all.bump_epoch();
+        assert!(all.in_flight_before(1));
+        let after = all.mark(&WriteSet::Relations(&[1]), 0, 7);
+        assert!(all.stamp(1, &[2]).is_none());
+        after.settle();
+        assert!(all.stamp(1, &[2]).is_some());
+        // Also when it is lost, or prepared.
+        drop(before);
+        assert!(all.in_flight_before(1));
+        assert_eq!(all.lost(), [7]);
+        all.bury(7);
+        assert!(!all.in_flight_before(1));
+        let dirty = all.mark(&WriteSet::Relations(&[1]), 1, 7);
+        all.prepare(b"gid", dirty);
+        all.bump_epoch();
+        assert!(all.in_flight_before(2));
+        assert_eq!(all.prepared_gids().len(), 1);
+        all.finish_prepared(b"gid");
+        assert!(!all.in_flight_before(2));
+    }
+
+    #[test]
+    fn only_what_was_named_is_let_go() {
+        let all = Generations::new();
+        drop(all.mark(&WriteSet::Relations(&[1]), 0, 7));
+        all.bury(7);
+        assert!(all.stamp(0, &[1]).is_none());
+        assert_eq!(all.lost(), [7]);
+        // Another backend of that number, lost after the keeper has looked.
+        drop(all.mark(&WriteSet::Relations(&[2]), 0, 7));
+        all.bury(7);
+        let first = all.stamp(0, &[1]).unwrap();
+        assert!(all.stamp(0, &[2]).is_none());
+        assert_eq!(all.lost(), [7]);
+        all.bury(7);
+        assert!(all.lost().is_empty());
+        assert_eq!(first.state(), Live::Live);
+        assert!(all.stamp(0, &[2]).is_some());
+    }
+
+    #[test]
+    fn a_lost_write_moves_the_generation_twice() {
+        let all = Generations::new();
+        let one = all.stamp(0, &[1]).unwrap();
+        drop(all.mark(&WriteSet::Relations(&[1]), 0, 7));
+        assert_eq!(one.state(), Live::Dirty);
+        assert_eq!(one.deps.watched.sum(), one.sum + 1);
+        all.lost();
+        all.bury(7);
+        assert_eq!(one.state(), Live::Stale);
+        assert_eq!(one.deps.watched.sum(), one.sum + 2);
+    }
+
+    #[test]
+    fn too_many_held_writes_become_writes_of_everything() {
+        let all = Generations::with_limits(10, 2);
+        for (pid, oid) in [(1, 1u32), (2, 2), (3, 3), (3, 4), (4, 5)] {
+            drop(all.mark(&WriteSet::Relations(&[oid]), 0, pid));
+        }
+        assert!(all.stamp(0, &[9]).is_none());
+        assert!(all.stamp_epoch_only(0).is_some());
+        let mut lost = all.lost();
+        lost.sort_unstable();
+        assert_eq!(lost, [1, 2, 3, 4]);
+        for pid in [1, 2, 3] {
+            all.bury(pid);
+            assert!(all.stamp(0, &[9]).is_none());
+        }
+        all.bury(4);
+        assert!(all.stamp(0, &[1, 2, 3, 4, 5, 9]).is_some());
+        assert!(!all.in_flight_before(u64::MAX));
+    }
+
+    #[test]
+    fn too_many_relations_share_a_counter() {
+        let all = Generations::with_limits(3, 10);
+        let one = all.stamp(0, &[1]).unwrap();
+        drop(all.stamp(0, &[2, 3]).unwrap());
+        // Nobody refers to 2 and 3: there is room again.
+        let two = all.stamp(0, &[4, 5]).unwrap();
+        let late = all.stamp(0, &[6]).unwrap();
+        all.mark(&WriteSet::Relations(&[7]), 0, 1).settle();
+        assert_eq!(late.state(), Live::Stale);
+        assert_eq!((one.state(), two.state()), (Live::Live, Live::Live));
+        all.mark(&WriteSet::Relations(&[1, 8]), 0, 1).settle();
+        assert_eq!((one.state(), two.state()), (Live::Stale, Live::Live));
+        let relations = all.relations.read().unwrap();
+        assert!(relations.own.len() <= 3);
+    }
 }
