@@ -6,7 +6,8 @@
 //!    [`session::greet`] do [`tls`], start-up and authentication ([`wire::startup`],
 //!    [`wire::auth`], [`wire::scram`]). A CancelRequest ends here: [`session::cancel`].
 //! 2. [`session::open`] finds the client's pool ([`pool::pools`]), reports what its upstreams report,
-//!    and hands out a cancel key. From here on a [`session::Session`] serves the client.
+//!    and hands out a cancel key. From here on a [`session::Session`] serves the client. One that
+//!    asked for the database `pgweir` talks with the console instead: [`admin`].
 //! 3. The session waits for a whole request. A `BEGIN` alone is answered and held back
 //!    ([`sql::block`]); anything else needs an upstream.
 //! 4. [`pool::Pool::lease`] gives one, first come first served: a fair gate stands in front of bb8,
@@ -32,6 +33,7 @@
 //!   extended messages that failed with 0A000 before it did anything.
 //! - Every buffer, queue, table and wait has a limit, with its reason beside it.
 
+pub mod admin;
 pub mod amount;
 pub mod cache;
 pub mod catalog;
