@@ -1,7 +1,7 @@
 //! The conversation with a client of the console.
 //!
 //! One frame is read, answered, and its answer sent, before the next is read: a client that does not
-//! read its answers holds one table and [`BATCH_BYTES`], and not for long ([`SEND_TIMEOUT`]).
+//! read its answers holds one table and a batch of frames, and not for long.
 
 use std::future::{Future, poll_fn};
 use std::io;
