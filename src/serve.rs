@@ -27,22 +27,22 @@ pub(super) fn serve(flags: &Flags, environment: &Environment) -> ExitCode {
 
 fn run(flags: &Flags, environment: &Environment) -> Result<(), String> {
     let loaded = config::load(flags, environment).map_err(|error| error.to_string())?;
-    let config = loaded.config;
+    let config = &loaded.config;
     telemetry::start(&config.log)?;
-    for warning in loaded.warnings {
+    for warning in &loaded.warnings {
         tracing::warn!("{warning}");
     }
-    raise_file_limit(&config)?;
+    raise_file_limit(config)?;
     let runtime = tokio::runtime::Builder::new_multi_thread()
         .worker_threads(config.workers)
         .enable_all()
         .build()
         .map_err(|error| format!("the runtime cannot be started: {error}"))?;
     let reload = || config::load(flags, environment);
-    runtime.block_on(serve_until_told(config, reload))
+    runtime.block_on(serve_until_told(loaded, reload))
 }
 
-async fn serve_until_told<R>(config: Config, reload: R) -> Result<(), String>
+async fn serve_until_told<R>(loaded: config::Loaded, reload: R) -> Result<(), String>
 where
     R: Fn() -> Result<config::Loaded, config::ConfigError>,
 {
@@ -50,14 +50,14 @@ where
     let mut terminate = signals(SignalKind::terminate())?;
     let mut interrupt = signals(SignalKind::interrupt())?;
     let mut hangup = signals(SignalKind::hangup())?;
-    let address = config.listen.address.clone();
+    let address = loaded.config.listen.address.clone();
     let listener = listen::bind(&address)
         .await
         .map_err(|error| format!("cannot listen on {address} (listen.address): {error}"))?;
-    let door = Door::new(&config).map_err(|error| error.to_string())?;
+    let door = Door::new(&loaded).map_err(|error| error.to_string())?;
     door.warm_up();
-    announce(&config, &listener);
-    let mut running = config;
+    announce(&loaded.config, &listener);
+    let mut running = loaded.config;
     loop {
         tokio::select! {
             () = door.accept(&listener) => {}
@@ -87,7 +87,7 @@ fn apply<R>(door: &Arc<Door>, running: Config, reload: &R) -> Config
 where
     R: Fn() -> Result<config::Loaded, config::ConfigError>,
 {
-    let loaded = match reload() {
+    let mut loaded = match reload() {
         Ok(loaded) => loaded,
         Err(error) => {
             tracing::error!(%error, "the configuration was not reloaded");
@@ -95,7 +95,8 @@ where
         }
     };
     let plan = reload::diff(&running, &loaded.config);
-    if let Err(error) = tokio::task::block_in_place(|| door.reload(&plan.effective)) {
+    loaded.config = plan.effective;
+    if let Err(error) = tokio::task::block_in_place(|| door.reload(&loaded)) {
         tracing::error!(%error, "the configuration was not reloaded");
         return running;
     }
@@ -103,7 +104,7 @@ where
         tracing::warn!(key, "changed, but only a restart applies it");
     }
     tracing::info!(changed = ?plan.live, "configuration reloaded");
-    plan.effective
+    loaded.config
 }
 
 /// Says where it listens, and what to put in the connection string.

@@ -5,6 +5,7 @@
 
 mod auth;
 mod cancel;
+mod console;
 mod demo;
 mod drivers;
 mod evict;

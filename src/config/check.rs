@@ -327,6 +327,7 @@ impl Checks<'_> {
             listen,
             auth,
             cache,
+            admin,
             ..
         } = self.config;
         let mut warnings = Vec::new();
@@ -350,6 +351,14 @@ impl Checks<'_> {
                     .to_owned(),
             );
         }
+        let shadowed = self.config.databases.keys();
+        warnings.extend(
+            shadowed
+                .filter(|name| admin.is_console(name))
+                .map(|name| {
+                    format!("databases.{name}: admin.databases gives this name to the console, so it is never reached")
+                }),
+        );
         let md5_only = |user: &User| user.password.as_ref().is_some_and(is_md5);
         if auth.mode == AuthMode::Scram {
             warnings.extend(auth.users.iter().filter(|(_, user)| md5_only(user)).map(

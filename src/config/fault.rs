@@ -32,7 +32,7 @@ impl fmt::Display for Fault {
 impl std::error::Error for Fault {}
 
 /// The known name that `given` was most likely meant to be; `None` when all are far from it.
-pub(super) fn nearest<'a>(
+pub(crate) fn nearest<'a>(
     given: &str,
     known: impl IntoIterator<Item = &'a str>,
 ) -> Option<&'a str> {

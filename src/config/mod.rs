@@ -27,18 +27,21 @@ use std::time::Duration;
 
 pub use cache::{Cache, Effects, ForeignTables, RowSecurity};
 pub use fault::Fault;
+pub(crate) use fault::nearest;
 pub use flags::{Environment, Flags, environment};
 pub use load::{Loaded, load};
 pub use origin::{ConfigError, Origin, Origins};
 pub use pgpass::PgPass;
 pub use secret::Secret;
 pub use setting::{Fallback, Reload, Setting};
+pub use show::Line;
 pub use target::{
     ChannelBinding, Host, SessionAttrs, SslMode, SslNegotiation, Target, UpstreamTls,
 };
 pub use value::{Kind, read_duration};
 pub use word::Word;
 
+use crate::admin::Role;
 use crate::cache::rules::Level;
 
 /// Everything that can be set. Only `main` and [`reload`] see it whole; each room gets its part.
@@ -50,6 +53,7 @@ pub struct Config {
     pub auth: Auth,
     pub pool: Pool,
     pub cache: Cache,
+    pub admin: Admin,
     pub databases: BTreeMap<String, Database>,
     pub log: Log,
     /// Runtime worker threads.
@@ -152,6 +156,35 @@ impl Network {
             }
             _ => false,
         }
+    }
+}
+
+/// The console.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Admin {
+    /// Who may do everything.
+    pub users: Vec<String>,
+    /// Who may look.
+    pub stats_users: Vec<String>,
+    /// The names of databases that lead to the console; none for no console.
+    pub databases: Vec<String>,
+}
+
+impl Admin {
+    /// What a logged-in user may do; with `trust` everybody may look, since nobody can be told apart.
+    pub fn role(&self, user: &str, mode: AuthMode) -> Option<Role> {
+        if self.users.iter().any(|name| name == user) {
+            Some(Role::Acts)
+        } else if mode == AuthMode::Trust || self.stats_users.iter().any(|name| name == user) {
+            Some(Role::Looks)
+        } else {
+            None
+        }
+    }
+
+    /// Whether a client that names this database means the console.
+    pub fn is_console(&self, database: &str) -> bool {
+        self.databases.iter().any(|name| name == database)
     }
 }
 

@@ -3,11 +3,78 @@
 use std::fmt::Write as _;
 
 use super::origin::Origin;
-use super::setting::Setting;
+use super::setting::{Reload, Setting};
 use super::value::{Kind, quote};
 use super::{Effects, Loaded, table};
 
+/// One value of the configuration, for the console.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Line {
+    /// As origins have it: `pool.size_max`, `users.NAME.password`.
+    pub key: String,
+    /// Passwords masked; `None` when absent.
+    pub value: Option<String>,
+    /// In words.
+    pub default: Option<&'static str>,
+    pub reload: Reload,
+    pub origin: String,
+}
+
 impl Loaded {
+    /// Every setting, and what somebody said of users, databases, rules, functions and triggers.
+    pub fn lines(&self) -> Vec<Line> {
+        let mut lines: Vec<Line> = table::all()
+            .map(|setting| self.line(setting, &self.config, ""))
+            .collect();
+        let cache = &self.config.cache;
+        for (section, declared) in [
+            ("cache.functions", &cache.functions),
+            ("cache.triggers", &cache.triggers),
+        ] {
+            lines.extend(declared.iter().map(|(name, effects)| {
+                let key = format!("{section}.{name}");
+                Line {
+                    value: Some(render(effects)),
+                    default: None,
+                    reload: Reload::Live,
+                    origin: self.origins.of(&key).to_string(),
+                    key,
+                }
+            }));
+        }
+        for (at, rule) in cache.rules.iter().enumerate() {
+            let prefix = format!("cache.rules.{}.", at + 1);
+            lines.extend(self.said(table::RULE, rule, &prefix));
+        }
+        for (name, user) in &self.config.auth.users {
+            lines.extend(self.said(table::USER, user, &format!("users.{name}.")));
+        }
+        for (name, database) in &self.config.databases {
+            lines.extend(self.said(table::DATABASE, database, &format!("databases.{name}.")));
+        }
+        lines
+    }
+
+    fn line<T>(&self, setting: &Setting<T>, owner: &T, prefix: &str) -> Line {
+        let key = format!("{prefix}{}", setting.key);
+        Line {
+            value: (setting.show)(owner),
+            default: setting.default.describe(),
+            reload: setting.reload,
+            origin: self.origins.of(&key).to_string(),
+            key,
+        }
+    }
+
+    /// The values of a section that somebody gave.
+    fn said<T>(&self, table: &'static [Setting<T>], owner: &T, prefix: &str) -> Vec<Line> {
+        table
+            .iter()
+            .map(|setting| self.line(setting, owner, prefix))
+            .filter(|line| *self.origins.of(&line.key) != Origin::Default)
+            .collect()
+    }
+
     /// `key = value  # origin` for every setting, then the users and databases. Valid TOML; every
     /// password is `********`, inside URLs too.
     pub fn show(&self) -> String {

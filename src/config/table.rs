@@ -11,8 +11,8 @@ use super::target::{ChannelBinding, SessionAttrs, Target, UpstreamTls};
 use super::value::Value;
 use super::word::{Word, words};
 use super::{
-    Auth, AuthMode, Cache, Config, Database, ForeignTables, Listen, ListenTls, Log, LogFormat,
-    PinPolicy, Pool, PoolMode, RowSecurity, TlsMode, User,
+    Admin, Auth, AuthMode, Cache, Config, Database, ForeignTables, Listen, ListenTls, Log,
+    LogFormat, PinPolicy, Pool, PoolMode, RowSecurity, TlsMode, User,
 };
 use crate::amount::{Share, Size};
 use crate::cache::rules::{Level, Mode, Rule};
@@ -96,6 +96,12 @@ pub static SETTINGS: &[Setting<Config>] = settings! { Config;
         => cache.row_security: "refuse or keyed: tables under row security";
     "cache.foreign_tables", Is("refuse"), Live
         => cache.foreign_tables: "refuse or ttl: tables that others change";
+    "admin.users", Computed("the user of upstream.url", admin_users), Live
+        => admin.users: "Who may do everything in the console";
+    "admin.stats_users", Is(""), Live
+        => admin.stats_users: "Who may look at what the console shows";
+    "admin.databases", Is("pgweir,pgbouncer"), Live
+        => admin.databases: "Names of databases that lead to the console";
     "runtime.workers" ["workers", "N"], Computed("number of CPUs", workers), Restart
         => workers: "Worker threads";
     "log.format" ["log-format", "FORMAT"], Is("text"), Restart
@@ -171,6 +177,11 @@ fn tls_mode(config: &mut Config) {
     };
 }
 
+fn admin_users(config: &mut Config) {
+    let user = config.upstream.user.clone();
+    config.admin.users = Vec::from_iter((!user.is_empty()).then_some(user));
+}
+
 fn workers(config: &mut Config) {
     config.workers = std::thread::available_parallelism().map_or(1, usize::from);
 }
@@ -225,20 +236,11 @@ pub(super) fn blank() -> Config {
             pin: PinPolicy::Pin,
             catalog_poll: Duration::ZERO,
         },
-        cache: Cache {
-            level: Level::Off,
-            ttl: Duration::ZERO,
-            stale_while_revalidate: Duration::ZERO,
-            bytes_max: Size(0),
-            result_bytes_max: Size(0),
-            entries_max: None,
-            mode: Mode::On,
-            audit: Share::default(),
-            row_security: RowSecurity::Refuse,
-            foreign_tables: ForeignTables::Refuse,
-            functions: BTreeMap::new(),
-            triggers: BTreeMap::new(),
-            rules: Vec::new(),
+        cache: blank_cache(),
+        admin: Admin {
+            users: Vec::new(),
+            stats_users: Vec::new(),
+            databases: Vec::new(),
         },
         databases: BTreeMap::new(),
         log: Log {
@@ -246,5 +248,23 @@ pub(super) fn blank() -> Config {
             level: String::new(),
         },
         workers: 0,
+    }
+}
+
+fn blank_cache() -> Cache {
+    Cache {
+        level: Level::Off,
+        ttl: Duration::ZERO,
+        stale_while_revalidate: Duration::ZERO,
+        bytes_max: Size(0),
+        result_bytes_max: Size(0),
+        entries_max: None,
+        mode: Mode::On,
+        audit: Share::default(),
+        row_security: RowSecurity::Refuse,
+        foreign_tables: ForeignTables::Refuse,
+        functions: BTreeMap::new(),
+        triggers: BTreeMap::new(),
+        rules: Vec::new(),
     }
 }

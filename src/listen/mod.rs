@@ -1,5 +1,6 @@
 //! The listener: who may come in, and what becomes of each connection.
 
+mod facts;
 mod upstreams;
 
 use std::io;
@@ -14,8 +15,10 @@ use tokio::io::AsyncWriteExt;
 use tokio::net::{TcpListener, TcpStream};
 use tokio::sync::{Semaphore, watch};
 
+use self::facts::Known;
 use self::upstreams::Questions;
-use crate::config::{Config, Listen};
+use crate::admin::console::Console;
+use crate::config::{Admin, AuthMode, Config, Listen, Loaded};
 use crate::limits::{Counted, Counts, Kind};
 use crate::pool::pools::{Plan, Pools};
 use crate::pool::{LeaseError, upstream};
@@ -37,6 +40,10 @@ const CANCELS_MAX: usize = 64;
 /// Connections that are told that there are too many, at once; more are closed without a word.
 const TURNED_AWAY_MAX: usize = 64;
 
+/// Clients of the console at once. Each may hold a table of some megabytes while it reads, so these
+/// are few, whatever listen.clients_max says.
+const CONSOLES_MAX: usize = 64;
+
 /// How long a client may be silent before the system asks whether it is still there.
 const KEEPALIVE_AFTER: Duration = Duration::from_secs(60);
 
@@ -53,6 +60,8 @@ struct Rules {
     plan: Plan,
     users: Users,
     questions: Questions,
+    admin: Admin,
+    auth_mode: AuthMode,
 }
 
 /// Everything that connections share.
@@ -64,6 +73,8 @@ pub struct Door {
     registry: Arc<Registry>,
     counts: Arc<Counts>,
     cancels: Semaphore,
+    consoles: Semaphore,
+    facts: Arc<Known>,
     turned_away: Arc<Semaphore>,
     draining: AtomicBool,
     /// How many connections have a task.
@@ -86,11 +97,9 @@ impl Rules {
             listen: config.listen.clone(),
             plan: plan(config),
             users: Users::new(auth, before)?,
-            questions: Questions::new(
-                Arc::clone(pools),
-                auth.query.clone(),
-                auth.query_database.clone(),
-            ),
+            questions: Questions::new(Arc::clone(pools), auth, &config.admin),
+            admin: config.admin.clone(),
+            auth_mode: auth.mode,
         })
     }
 }
@@ -109,15 +118,18 @@ impl Door {
     ///
     /// # Errors
     /// See [`Error`].
-    pub fn new(config: &Config) -> Result<Arc<Self>, Error> {
+    pub fn new(loaded: &Loaded) -> Result<Arc<Self>, Error> {
+        let config = &loaded.config;
         let pools = Arc::new(Pools::new(plan(config)));
         Ok(Arc::new(Self {
             rules: ArcSwap::from_pointee(Rules::new(config, &pools, None)?),
             tls: Acceptor::new(&config.listen.tls)?,
+            facts: Arc::new(Known::new(Arc::clone(&pools), loaded)),
             pools,
             registry: Arc::default(),
             counts: Arc::default(),
             cancels: Semaphore::new(CANCELS_MAX),
+            consoles: Semaphore::new(CONSOLES_MAX),
             turned_away: Arc::new(Semaphore::new(TURNED_AWAY_MAX)),
             draining: AtomicBool::new(false),
             running: watch::Sender::new(0),
@@ -128,11 +140,13 @@ impl Door {
     ///
     /// # Errors
     /// See [`Error`]; then everything stays as it was.
-    pub fn reload(&self, config: &Config) -> Result<(), Error> {
+    pub fn reload(&self, loaded: &Loaded) -> Result<(), Error> {
+        let config = &loaded.config;
         let rules = Rules::new(config, &self.pools, Some(&self.rules.load().users))?;
         self.tls.reload(&config.listen.tls)?;
         self.pools.replan(rules.plan.clone());
         self.rules.store(Arc::new(rules));
+        self.facts.reload(loaded);
         Ok(())
     }
 
@@ -234,6 +248,9 @@ impl Door {
 
     /// A session's whole life. The rules are held only while it starts.
     async fn serve(&self, login: Box<Login>, rules: Arc<Rules>) -> End {
+        if rules.admin.is_console(&login.database) {
+            return Box::pin(self.console(login, rules)).await;
+        }
         if login.replication != Replication::Off {
             return Box::pin(self.replicate(login, rules)).await;
         }
@@ -282,6 +299,38 @@ impl Door {
             Ok(session) => Ok((session, counted)),
             Err((stream, refused)) => Err(refuse(stream, Vec::new(), refused).await),
         }
+    }
+
+    /// The whole life of a client of the console.
+    async fn console(&self, login: Box<Login>, rules: Arc<Rules>) -> End {
+        let (user, database) = (&login.user, &login.database);
+        let full = || {
+            let text = format!("{CONSOLES_MAX} clients are using the console already");
+            PgError::fatal("53300", text)
+        };
+        let prepared = self.count(user, database, &rules).and_then(|counted| {
+            let role = rules.admin.role(user, rules.auth_mode);
+            let role = role.ok_or_else(|| not_for_you(user))?;
+            if login.replication != Replication::Off {
+                return Err(PgError::fatal("0A000", "the console cannot be replicated"));
+            }
+            let permit = self.consoles.try_acquire().map_err(|_none| full())?;
+            Ok((counted, permit, role, self.register(login.minor)?))
+        });
+        let (counted, permit, role, registered) = match prepared {
+            Ok(prepared) => prepared,
+            Err(error) => return refuse(login.stream, login.pending, error.into()).await,
+        };
+        drop(rules);
+        if self.draining.load(Ordering::Acquire) {
+            registered.handle().raise(DRAIN);
+        }
+        let facts = Arc::<Known>::clone(&self.facts);
+        let client = (login.stream, login.pending);
+        let console = Console::new(client, registered, facts, (login.user, role));
+        let end = console.run().await;
+        drop((counted, permit));
+        end
     }
 
     /// A replication connection's whole life: it has an upstream of its own.
@@ -357,6 +406,13 @@ impl Door {
         // Those that still do not end are ended with the process.
         let _ended = tokio::time::timeout(Duration::from_secs(5), all_gone).await;
     }
+}
+
+/// What a client is told that may not even look.
+fn not_for_you(user: &str) -> PgError {
+    let text = format!("user \"{user}\" may not use the console");
+    PgError::fatal("42501", text)
+        .hint("Add the user to admin.stats_users to look, or to admin.users to do everything.")
 }
 
 /// Tells a client that has logged in why there is no session for it.

@@ -6,6 +6,7 @@ use std::sync::Arc;
 use tokio::sync::Mutex;
 use tokio_postgres::Client;
 
+use crate::config::{Admin, Auth};
 use crate::pool::control::control;
 use crate::pool::error::ConnectError;
 use crate::pool::pools::Pools;
@@ -23,18 +24,32 @@ pub(super) struct Questions {
     pools: Arc<Pools>,
     query: Option<String>,
     database: Option<String>,
+    /// Whose databases exist here only.
+    console: Admin,
     /// Locked only to look up: a query holds its client by itself.
     clients: Mutex<HashMap<String, Arc<Client>>>,
 }
 
 impl Questions {
-    pub(super) fn new(pools: Arc<Pools>, query: Option<String>, database: Option<String>) -> Self {
+    pub(super) fn new(pools: Arc<Pools>, auth: &Auth, admin: &Admin) -> Self {
         Self {
             pools,
-            query,
-            database,
+            query: auth.query.clone(),
+            database: auth.query_database.clone(),
+            console: admin.clone(),
             clients: Mutex::new(HashMap::new()),
         }
+    }
+
+    /// Where to ask about a client of `database`: the console's clients are known in the URL's own.
+    fn place(&self, database: &str) -> String {
+        if !self.console.is_console(database) {
+            return database.to_owned();
+        }
+        let plan = self.pools.plan();
+        let target = &plan.upstream;
+        // libpq's rule: the database is called like the user unless it is named.
+        target.database.as_ref().unwrap_or(&target.user).clone()
     }
 
     async fn client(&self, database: &str) -> Result<Arc<Client>, ConnectError> {
@@ -67,8 +82,11 @@ impl Upstreams for Questions {
         let Some(query) = &self.query else {
             return Ok(None);
         };
-        let database = self.database.as_deref().unwrap_or(database);
-        let client = self.client(database).await?;
+        let database = match &self.database {
+            Some(database) => database.clone(),
+            None => self.place(database),
+        };
+        let client = self.client(&database).await?;
         let failed = |error: tokio_postgres::Error| {
             tracing::error!(%error, "auth.query failed");
             ConnectError::Login {
@@ -94,7 +112,7 @@ impl Upstreams for Questions {
     ) -> Result<(), ConnectError> {
         let login = self
             .pools
-            .client_login(database, user, credential.clone())
+            .client_login(&self.place(database), user, credential.clone())
             .map_err(refused)?;
         upstream::connect(&login).await.map(drop)
     }

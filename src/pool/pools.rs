@@ -85,6 +85,11 @@ impl Pools {
         }
     }
 
+    /// What new pools are made after.
+    pub fn plan(&self) -> Arc<Plan> {
+        Arc::clone(&self.state().plan)
+    }
+
     /// New sessions get pools after this plan. Those that run keep what they have.
     pub fn replan(&self, plan: Plan) {
         let mut state = self.state();
@@ -189,7 +194,7 @@ impl Pools {
     /// Opens the pools that are known before any client comes and have a minimum: those of the URL's
     /// and the databases' own users.
     pub fn warm_up(&self) {
-        let plan = Arc::clone(&self.state().plan);
+        let plan = self.plan();
         let named = plan.databases.iter().filter_map(|(name, entry)| {
             let user = entry
                 .user

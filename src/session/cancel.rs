@@ -45,12 +45,12 @@ struct Target {
 
 impl Handle {
     /// Called once by the session's task: a task's waker stays the same for its life.
-    pub(super) fn register(&self, waker: &Waker) {
+    pub(crate) fn register(&self, waker: &Waker) {
         self.waker.get_or_init(|| waker.clone());
     }
 
     /// Whether all of `flags` are up.
-    pub(super) fn has(&self, flags: u8) -> bool {
+    pub(crate) fn has(&self, flags: u8) -> bool {
         self.flags.load(Ordering::Relaxed) & flags == flags
     }
 
@@ -167,11 +167,11 @@ pub struct Registered {
 
 impl Registered {
     /// What BackendKeyData tells the client.
-    pub(super) fn key_data(&self) -> (u32, &[u8]) {
+    pub(crate) fn key_data(&self) -> (u32, &[u8]) {
         (self.pid, &self.key)
     }
 
-    pub(super) fn handle(&self) -> &Arc<Handle> {
+    pub(crate) fn handle(&self) -> &Arc<Handle> {
         &self.handle
     }
 }

@@ -27,6 +27,7 @@ pub mod replication;
 mod settings;
 mod settle;
 mod state;
+pub mod switches;
 mod turn;
 
 use std::future::poll_fn;

@@ -23,3 +23,4 @@ mod words;
 mod tests;
 
 pub use analyze::analyze;
+pub use settings::value as set_value;

@@ -327,6 +327,28 @@ pub(super) fn set_configs(cursor: &mut Cursor<'_>) -> Option<Vec<Effect>> {
     }
 }
 
+/// The value in a SET statement as an effect has it, if it is one word, number or literal.
+pub fn value(sql: &[u8]) -> Option<Vec<u8>> {
+    let mut cursor = Cursor::new(sql, true);
+    if !cursor.eat(Word::Set) {
+        return None;
+    }
+    name(&mut cursor)?;
+    if !cursor.eat(Word::To) && !cursor.eat_operator(b"=") {
+        return None;
+    }
+    let token = cursor.advance();
+    let value = match token.kind? {
+        Kind::Word | Kind::Number => cursor.slice(token).to_vec(),
+        Kind::Quoted => {
+            let mut buffer = [0; NAME_MAX];
+            cursor.name(token, &mut buffer)?.to_vec()
+        }
+        _ => cursor.literal(token)?,
+    };
+    cursor.at_end().then_some(value)
+}
+
 /// What else a `set_config` does than to set.
 fn set_config_pins(name: &Value, value: &Value) -> Option<Effect> {
     let (Value::Text(name), Value::Text(value)) = (name, value) else {
