@@ -2,17 +2,20 @@
 //!
 //! [`lexer`] cuts a text into tokens as the server does. [`analyze`](analyze()) says what its
 //! statements do to the session that runs them ([`effect`]), and why one of them could do more
-//! than its text shows.
+//! than its text shows. [`shape`] takes the literals out of a text, and [`class`] says what texts
+//! of one shape mean to the cache.
 
 mod analyze;
 pub mod block;
 pub(crate) mod body;
+pub mod class;
 mod cursor;
 mod define;
 pub mod effect;
 pub mod lexer;
 mod scan;
 mod settings;
+pub mod shape;
 pub(crate) mod special;
 mod words;
 
