@@ -3,6 +3,7 @@
 mod epochs;
 mod meaning;
 mod measure;
+mod queries;
 mod server;
 mod writes;
 

@@ -60,7 +60,7 @@ impl Sum<'_> {
             });
         }
         for call in &uses.functions {
-            self.call(call, uses);
+            self.call(call);
         }
         for name in &uses.attributes {
             self.attribute(name);
@@ -79,7 +79,7 @@ impl Sum<'_> {
         }
     }
 
-    fn call(&mut self, call: &Call, uses: &Uses) {
+    fn call(&mut self, call: &Call) {
         let known = self.known;
         let name = &*call.name.name;
         let routines = known.routines_of(call);
@@ -91,10 +91,9 @@ impl Sum<'_> {
             });
         }
         if as_type {
-            // `date(x)` may be a cast of text; then the columns in it are listed.
+            // `date(x)` may be a cast of text. Of built-in types the columns in it are listed.
             self.named_type(&call.name);
-            let dates = ["date", "time", "timestamp", "timestamptz", "timetz"];
-            if dates.contains(&name) && uses.datetime_casts.is_empty() {
+            if self.is_own_moment(&call.name) {
                 self.refuse(Reason::Volatile, || {
                     format!("{name}() of a text that may say today")
                 });
@@ -117,6 +116,17 @@ impl Sum<'_> {
                 self.held(&shape);
             }
         }
+    }
+
+    /// Whether a type that is not built in but holds dates has this name.
+    fn is_own_moment(&self, name: &QName) -> bool {
+        let known = self.known;
+        let types = known.type_names.get(&name.name).into_iter().flatten();
+        let own = types.copied().filter(|&oid| oid >= FIRST_USER);
+        let rows = known.relation_names.get(&name.name).into_iter().flatten();
+        let rows = rows.filter_map(|oid| known.nodes.get(oid));
+        own.chain(rows.map(|node| node.relation.row_type))
+            .any(|oid| known.shape(oid).seen.moment)
     }
 
     fn is_type(&self, name: &QName) -> bool {

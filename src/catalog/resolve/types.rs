@@ -163,11 +163,6 @@ impl Sum<'_> {
                 format!("{}: the zone of a time is today's", name())
             });
         }
-        if shape.seen.moment && type_oid >= FIRST_USER {
-            self.refuse(Reason::Volatile, || {
-                format!("{} holds a date, of which a text may say today", name())
-            });
-        }
         self.makes_moments |= shape.seen.moment;
         self.held(&shape);
     }

@@ -56,7 +56,7 @@ CREATE MATERIALIZED VIEW mv AS SELECT count(*) AS n FROM users;
 CREATE FUNCTION f_lies(int) RETURNS text LANGUAGE sql IMMUTABLE AS 'SELECT what FROM log WHERE id = $1';
 CREATE FUNCTION mixed(int) RETURNS int LANGUAGE sql IMMUTABLE AS 'SELECT 1';
 CREATE FUNCTION app.mixed(int, int) RETURNS int LANGUAGE sql AS 'SELECT 1';
-CREATE FUNCTION other.lower(varchar) RETURNS text LANGUAGE sql AS $$SELECT 'other'$$;
+CREATE FUNCTION other.initcap(varchar) RETURNS text LANGUAGE sql AS $$SELECT 'other'$$;
 CREATE FUNCTION total_of(int) RETURNS numeric LANGUAGE sql STABLE AS 'SELECT sum(total) FROM orders WHERE user_id = $1';
 CREATE FUNCTION twice(int) RETURNS int LANGUAGE sql IMMUTABLE AS 'SELECT 2 * $1';
 CREATE FUNCTION eq3(text, text) RETURNS boolean LANGUAGE sql AS 'SELECT random() < 0.5';
