@@ -1,6 +1,7 @@
 //! Against a real server, started for the test.
 
 mod epochs;
+mod locks;
 mod meaning;
 mod measure;
 mod queries;
