@@ -7,25 +7,33 @@ use std::time::Duration;
 
 use arc_swap::{ArcSwapOption, Guard};
 use tokio::sync::Notify;
-use tokio::time::{Instant, sleep, timeout};
+use tokio::time::{Instant, sleep, sleep_until, timeout};
 use tokio_postgres::Client;
 use tracing::{debug, info, warn};
 
-use super::load;
 use super::snapshot::Snapshot;
+use super::{Declared, load, settle};
+use crate::cache::generation::Generations;
 
 /// How long an invalidation waits for further ones: a migration is a burst of DDL.
 const SETTLE: Duration = Duration::from_millis(50);
 /// The first and the longest wait before a control connection is tried again.
 const RETRY_MIN: Duration = Duration::from_millis(100);
 const RETRY_MAX: Duration = Duration::from_secs(5);
+/// Between looks at what is under way: writes that the new snapshot has to wait for, upstreams
+/// whose last commit is in doubt, prepared transactions.
+const SETTLE_POLL: Duration = Duration::from_millis(50);
+const DOUBT_POLL: Duration = Duration::from_millis(200);
 /// A server that does not answer within this is as good as gone.
-const ANSWER_MAX: Duration = Duration::from_secs(30);
+pub(super) const ANSWER_MAX: Duration = Duration::from_secs(30);
 
 /// One database's catalog snapshot, while there is one.
-#[derive(Debug, Default)]
+#[derive(Debug)]
 pub struct Catalog {
     snapshot: ArcSwapOption<Snapshot>,
+    /// The database's generations: what is cached dies with the epoch.
+    generations: Arc<Generations>,
+    declared: Arc<Declared>,
     /// Counts the invalidations. Held while the snapshot is replaced, so that a load that began
     /// before an invalidation is never published after it.
     invalidations: Mutex<u64>,
@@ -34,7 +42,7 @@ pub struct Catalog {
 
 /// Why a control connection was given up.
 #[derive(Debug, thiserror::Error)]
-enum Lost {
+pub(super) enum Lost {
     #[error("{}", spelled(.0))]
     Postgres(#[from] tokio_postgres::Error),
     #[error("no answer within {} seconds", ANSWER_MAX.as_secs())]
@@ -51,8 +59,19 @@ fn spelled(error: &tokio_postgres::Error) -> String {
 
 impl Catalog {
     /// A catalog of which nothing is known until [`keep`](Self::keep) runs.
-    pub fn new() -> Arc<Self> {
-        Arc::new(Self::default())
+    pub fn new(generations: Arc<Generations>, declared: Arc<Declared>) -> Arc<Self> {
+        Arc::new(Self {
+            snapshot: ArcSwapOption::default(),
+            generations,
+            declared,
+            invalidations: Mutex::default(),
+            wake: Notify::default(),
+        })
+    }
+
+    /// The database's generations.
+    pub fn generations(&self) -> &Arc<Generations> {
+        &self.generations
     }
 
     /// The snapshot, if there is one that holds.
@@ -60,11 +79,13 @@ impl Catalog {
         self.snapshot.load()
     }
 
-    /// Says that functions or what calls them may have changed: there is no snapshot until it has
-    /// been read again. DDL that is not committed needs a second call when it is.
+    /// Says that anything in the catalog may have changed: there is no snapshot until it has been
+    /// read again, and all that is cached is stale. DDL that is not committed needs a second call
+    /// when it is.
     pub fn invalidate(&self) {
         let mut count = self.lock();
         *count += 1;
+        self.generations.bump_epoch();
         self.snapshot.store(None);
         drop(count);
         self.wake.notify_one();
@@ -110,6 +131,10 @@ impl Catalog {
                 Ok(Ok(client)) => {
                     let began = state.checked;
                     let lost = self.follow(&client, poll, &mut state).await;
+                    // What happens until the next connection is not seen: it may lead to another
+                    // server, or the same one with other contents.
+                    self.generations.bump_epoch();
+                    state.digest = None;
                     warn!(%lost, "catalog: control connection lost");
                     if state.checked > began {
                         wait = RETRY_MIN;
@@ -135,9 +160,24 @@ impl Catalog {
             if let Err(lost) = self.check(client, state).await {
                 return lost;
             }
-            tokio::select! {
-                () = self.wake.notified() => sleep(SETTLE).await,
-                () = sleep(poll) => {}
+            let until = Instant::now() + poll;
+            loop {
+                let doubts = match settle::settle(client, &self.generations).await {
+                    Ok(doubts) => doubts,
+                    Err(lost) => return lost,
+                };
+                let pause = if doubts { DOUBT_POLL.min(poll) } else { poll };
+                let waited = tokio::select! {
+                    () = self.wake.notified() => {
+                        sleep(SETTLE).await;
+                        break;
+                    }
+                    () = self.generations.wake.notified() => false,
+                    () = sleep_until(until.min(Instant::now() + pause)) => true,
+                };
+                if waited && Instant::now() >= until {
+                    break;
+                }
             }
         }
     }
@@ -148,25 +188,50 @@ impl Catalog {
         // Before the load: a change during it shows in the next digest.
         let digest = timeout(ANSWER_MAX, load::digest(client)).await??;
         let changed = state.digest.as_ref() != Some(&digest);
+        if changed && state.digest.is_some() {
+            // What is cached was made of the catalog as it was. The old snapshot goes on telling
+            // which functions are safe; what it says of relations is void with its epoch.
+            self.generations.bump_epoch();
+        }
         if changed || self.current().is_none() {
             let generation = state.generation + 1;
-            let snapshot = timeout(ANSWER_MAX, load::load(client, generation)).await??;
+            let epoch = self.generations.epoch();
+            let load = load::load(client, generation, epoch, &self.declared);
+            let snapshot = timeout(ANSWER_MAX, load).await??;
             state.generation = generation;
             info!(
                 generation,
+                epoch,
+                relations = snapshot.known.nodes.len(),
                 functions = snapshot.functions.len(),
                 everywhere = snapshot.unsafe_everywhere(),
                 trigger = snapshot.unsafe_trigger(),
                 event_trigger = snapshot.unsafe_event_trigger(),
+                forbids = snapshot.forbids(),
                 "catalog: loaded"
             );
-            if self.publish(snapshot, seen) {
+            if self.wait_for_writes(client, epoch, seen).await? && self.publish(snapshot, seen) {
                 state.digest = Some(digest);
             }
             // If not, the invalidation has left a wake-up, and the next check finds no snapshot.
         }
         state.checked = Instant::now();
         Ok(())
+    }
+
+    /// Waits until no write is under way whose relations were told by an older snapshot: it may
+    /// write more than it is known to. False: there was an invalidation.
+    async fn wait_for_writes(&self, client: &Client, epoch: u64, seen: u64) -> Result<bool, Lost> {
+        while self.generations.in_flight_before(epoch) {
+            self.snapshot.store(None);
+            // Those of upstreams that are gone would never end by themselves.
+            settle::settle(client, &self.generations).await?;
+            sleep(SETTLE_POLL).await;
+            if *self.lock() != seen {
+                return Ok(false);
+            }
+        }
+        Ok(true)
     }
 }
 
@@ -181,11 +246,11 @@ struct Followed {
 
 #[cfg(test)]
 mod tests {
-    use super::{Catalog, Snapshot};
+    use super::{Arc, Catalog, Generations, Snapshot};
 
     #[test]
     fn an_invalidation_during_a_load_wins() {
-        let catalog = Catalog::new();
+        let catalog = Catalog::new(Generations::new(), Arc::default());
         let seen = *catalog.lock();
         catalog.invalidate();
         assert!(!catalog.publish(Snapshot::default(), seen));

@@ -1,6 +1,9 @@
-//! What is known of a database's functions at one moment.
+//! What is known of a database at one moment.
 
 use std::collections::HashMap;
+use std::sync::Arc;
+
+use super::known::Known;
 
 /// The functions of a database, each with a verdict, and what could call an unsafe one without
 /// naming it. A function is unsafe if it could change the session that calls it (H90).
@@ -13,12 +16,35 @@ pub struct Snapshot {
     pub(super) unsafe_everywhere: Option<Box<str>>,
     pub(super) unsafe_trigger: Option<Box<str>>,
     pub(super) unsafe_event_trigger: Option<Box<str>>,
+    /// What [`resolve`](Self::resolve) asks.
+    pub(super) known: Arc<Known>,
 }
 
 impl Snapshot {
     /// Which load this is.
     pub fn generation(&self) -> u64 {
         self.generation
+    }
+
+    /// The cache's epoch under which it was loaded; what is cached is stamped with it.
+    pub fn epoch(&self) -> u64 {
+        self.known.epoch
+    }
+
+    /// Set when the database's own defaults forbid caching: which, in words.
+    pub fn forbids(&self) -> Option<&str> {
+        self.known.forbids.as_deref()
+    }
+
+    /// A relation's name for people: `public.t`.
+    pub fn relation_name(&self, oid: u32) -> Option<&str> {
+        let node = self.known.nodes.get(&oid);
+        node.map(|node| &*node.relation.full)
+    }
+
+    /// The relations of a name as people write it: `t`, in any schema, or `s.t`.
+    pub fn relations_named(&self, name: &str) -> Vec<u32> {
+        self.known.relations_named(name)
     }
 
     /// Whether all functions of this name (folded, without schema) leave the session alone; `None`

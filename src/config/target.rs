@@ -56,7 +56,7 @@ pub enum ChannelBinding {
 }
 
 /// libpq's `target_session_attrs`.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Default)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Default)]
 pub enum SessionAttrs {
     /// The first host that lets us in.
     #[default]

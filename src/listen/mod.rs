@@ -110,6 +110,7 @@ fn plan(config: &Config) -> Plan {
         pool: config.pool.clone(),
         databases: config.databases.clone(),
         users: config.auth.users.clone(),
+        declared: Arc::default(),
     }
 }
 

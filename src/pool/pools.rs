@@ -9,8 +9,9 @@ use tokio::task::JoinHandle;
 use super::control::control;
 use super::upstream::{Credential, Login};
 use super::{Limits, Pool};
-use crate::catalog::Catalog;
-use crate::config::{self, Database, PinPolicy, PoolMode, Target, UpstreamTls, User};
+use crate::cache::generation::Generations;
+use crate::catalog::{Catalog, Declared};
+use crate::config::{self, Database, PinPolicy, PoolMode, SessionAttrs, Target, UpstreamTls, User};
 use crate::tls::client::Connector;
 use crate::wire::auth::Verifier;
 use crate::wire::error::PgError;
@@ -26,6 +27,8 @@ pub struct Plan {
     pub pool: config::Pool,
     pub databases: BTreeMap<String, Database>,
     pub users: BTreeMap<String, User>,
+    /// What is to be believed of functions and triggers.
+    pub declared: Arc<Declared>,
 }
 
 /// See the module's text.
@@ -39,9 +42,35 @@ struct State {
     plan: Arc<Plan>,
     pools: HashMap<(Box<str>, Box<str>), Arc<Pool>>,
     /// Kept by the pools that use them.
-    catalogs: HashMap<Box<str>, Weak<Kept>>,
+    catalogs: HashMap<Home, Weak<Kept>>,
+    /// Outlive a plan as long as a catalog of an earlier one is in use: what sessions of one plan
+    /// write, those of the next must not have from the cache.
+    generations: HashMap<Home, Weak<Generations>>,
     /// One for each way to use TLS, so that pools of one target resume each other's sessions.
     connectors: Vec<(UpstreamTls, Arc<Connector>)>,
+}
+
+/// An upstream database, whatever clients call it and whoever logs in: what is written by one name
+/// must be noticed by the others. Two spellings of one host are two databases.
+#[derive(Clone, Debug, PartialEq, Eq, Hash)]
+struct Home {
+    /// Sorted.
+    hosts: Box<[String]>,
+    session_attrs: SessionAttrs,
+    dbname: Box<str>,
+}
+
+impl Home {
+    fn new(target: &Target, dbname: &str) -> Self {
+        let hosts = target.hosts.iter().map(ToString::to_string);
+        let mut hosts: Vec<String> = hosts.collect();
+        hosts.sort_unstable();
+        Self {
+            hosts: hosts.into(),
+            session_attrs: target.session_attrs,
+            dbname: dbname.into(),
+        }
+    }
 }
 
 /// A database's catalog, kept up to date as long as a pool uses it.
@@ -80,6 +109,7 @@ impl Pools {
                 plan: Arc::new(plan),
                 pools: HashMap::new(),
                 catalogs: HashMap::new(),
+                generations: HashMap::new(),
                 connectors: Vec::new(),
             }),
         }
@@ -246,9 +276,7 @@ impl State {
         let plan = Arc::clone(&self.plan);
         let entry = plan.databases.get(database);
         let target = plan.target(entry);
-        let named = entry.and_then(|e| e.dbname.as_deref());
-        let from_url = entry.and_then(|e| e.target.as_ref()?.database.as_deref());
-        let dbname = named.or(from_url).unwrap_or(database);
+        let dbname = plan.dbname(database);
         let connector = self.connector(&target.tls)?;
         let (user, dbname) = (user.to_owned(), dbname.to_owned());
         Ok(Login::new(target, connector, user, dbname, credential))
@@ -274,7 +302,10 @@ impl State {
         user: &str,
         credential: Credential,
     ) -> Result<Arc<Kept>, PgError> {
-        if let Some(kept) = self.catalogs.get(database).and_then(Weak::upgrade) {
+        let plan = Arc::clone(&self.plan);
+        let entry = plan.databases.get(database);
+        let home = Home::new(plan.target(entry), plan.dbname(database));
+        if let Some(kept) = self.catalogs.get(&home).and_then(Weak::upgrade) {
             return Ok(kept);
         }
         let login = Arc::new(self.login(database, user, credential)?);
@@ -282,14 +313,19 @@ impl State {
             let login = Arc::clone(&login);
             async move { control(&login).await.map(|(client, _task)| client) }
         };
-        let catalog = Catalog::new();
+        let generations = self.generations.get(&home).and_then(Weak::upgrade);
+        let generations = generations.unwrap_or_else(Generations::new);
+        self.generations.retain(|_, kept| kept.strong_count() > 0);
+        self.generations
+            .insert(home.clone(), Arc::downgrade(&generations));
+        let catalog = Catalog::new(generations, Arc::clone(&plan.declared));
         let keeper = Arc::clone(&catalog).keep(dial, self.plan.pool.catalog_poll);
         let kept = Arc::new(Kept {
             catalog,
             keeper: tokio::spawn(keeper),
         });
         self.catalogs.retain(|_, kept| kept.strong_count() > 0);
-        self.catalogs.insert(database.into(), Arc::downgrade(&kept));
+        self.catalogs.insert(home, Arc::downgrade(&kept));
         Ok(kept)
     }
 }
@@ -299,6 +335,14 @@ impl Plan {
         entry
             .and_then(|e| e.target.as_ref())
             .unwrap_or(&self.upstream)
+    }
+
+    /// What the upstream calls the database that clients call `database`.
+    fn dbname<'a>(&'a self, database: &'a str) -> &'a str {
+        let entry = self.databases.get(database);
+        let named = entry.and_then(|e| e.dbname.as_deref());
+        let from_url = entry.and_then(|e| e.target.as_ref()?.database.as_deref());
+        named.or(from_url).unwrap_or(database)
     }
 
     /// What logs `user` in upstream: the configuration's password for it, else the client's own.
@@ -342,5 +386,68 @@ impl Plan {
             statements_max: pool.statements_max,
             pins_max: pool.pins_max,
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::config::{Config, Environment, Flags, load};
+
+    const FILE: &str = "
+        upstream.url = 'postgres://u:p@127.0.0.1:1/main'
+        [databases.same]
+        dbname = 'main'
+        [databases.spelled]
+        url = 'postgres://other:p@127.0.0.1:1/main'
+        [databases.another]
+        dbname = 'second'
+        [databases.elsewhere]
+        url = 'postgres://u:p@127.0.0.1:2/main'";
+
+    fn config() -> Config {
+        let directory = tempfile::tempdir().unwrap();
+        let path = directory.path().join("p.toml");
+        std::fs::write(&path, FILE).unwrap();
+        let variable = (
+            "PGWEIR_CONFIG".to_owned(),
+            path.to_str().unwrap().to_owned(),
+        );
+        let env: Environment = [variable].into_iter().collect();
+        load(&Flags::default(), &env).unwrap().config
+    }
+
+    #[tokio::test]
+    async fn names_of_one_database_share_its_catalog() {
+        let config = config();
+        let plan = Plan {
+            upstream: config.upstream,
+            pool: config.pool,
+            databases: config.databases,
+            users: config.auth.users,
+            declared: Arc::default(),
+        };
+        let pools = Pools::new(plan.clone());
+        let find = |name: &str, user: &str| {
+            let found = pools.find(name, user, &Credential::None).unwrap();
+            Arc::clone(&found.pool.catalog)
+        };
+        let main = find("main", "u");
+        for (name, user) in [("main", "v"), ("same", "u"), ("spelled", "u")] {
+            assert!(Arc::ptr_eq(&main, &find(name, user)), "{name}");
+        }
+        for name in ["another", "elsewhere"] {
+            assert!(!Arc::ptr_eq(
+                main.generations(),
+                find(name, "u").generations()
+            ));
+        }
+        // Sessions of an earlier plan write to what those of the next one read.
+        let mut next = plan;
+        next.pool.catalog_poll *= 2;
+        pools.replan(next);
+        let later = find("main", "u");
+        assert!(!Arc::ptr_eq(&main, &later));
+        assert!(Arc::ptr_eq(main.generations(), later.generations()));
     }
 }

@@ -1,10 +1,11 @@
-//! What is asked of the server. Every name and operator is qualified, so that nobody's
-//! `search_path` or operator decides what is asked (H110). PostgreSQL 13 to 18.
+//! Which functions could change the session that calls them, and what reaches them.
 
+use tokio_postgres::types::Type;
 use tokio_postgres::{Client, Error, Row};
 
-use super::functions::{Function, Use, Verdicts, builtin_taints};
-use super::snapshot::Snapshot;
+use super::rows;
+use crate::catalog::functions::{Function, Use, Verdicts, builtin_taints};
+use crate::catalog::snapshot::Snapshot;
 
 /// The server's own functions, from initdb: their numbers are below 16384.
 const BUILTINS: &str = "SELECT p.oid, p.proname::pg_catalog.text FROM pg_catalog.pg_proc p \
@@ -89,62 +90,39 @@ const STORED: &str = "SELECT 'rule', r.ev_class::pg_catalog.regclass::pg_catalog
        WHERE c.castfunc OPERATOR(pg_catalog.=) ANY ($2) \
      LIMIT 1";
 
-/// How much has ever been changed, in one row: a later transaction has a larger number, so the sum
-/// grows with each change. What DDL on plain tables touches is left out where it can be.
-const DIGEST: &str = "SELECT pg_catalog.concat_ws(' ', \
-     {pg_proc}, {pg_trigger WHERE NOT tgisinternal}, {pg_event_trigger}, {pg_rewrite}, \
-     {pg_type WHERE typtype OPERATOR(pg_catalog.<>) 'c' AND typelem OPERATOR(pg_catalog.=) 0::pg_catalog.oid}, \
-     {pg_operator}, {pg_cast}, {pg_policy}, {pg_attrdef}, {pg_aggregate}, \
-     {pg_constraint WHERE contype OPERATOR(pg_catalog.=) 'c'}, \
-     {pg_index WHERE indexprs IS NOT NULL OR indpred IS NOT NULL})";
-
-/// The digest of what a snapshot is made of.
-pub(super) async fn digest(client: &Client) -> Result<String, Error> {
-    let part = "(SELECT pg_catalog.concat(pg_catalog.count(*), ':', \
-         pg_catalog.sum(xmin::pg_catalog.text::pg_catalog.int8)) FROM pg_catalog.";
-    let query = DIGEST.replace('{', part).replace('}', ")");
-    client.query_one(&query, &[]).await?.try_get(0)
-}
-
-/// Reads the catalog. What changes meanwhile shows in the next digest.
+/// The verdicts of a snapshot.
 pub(super) async fn load(client: &Client, generation: u64) -> Result<Snapshot, Error> {
-    let version: String = client
-        .query_one(
-            "SELECT pg_catalog.current_setting('server_version_num')",
-            &[],
-        )
-        .await?
-        .try_get(0)?;
+    let version = "SELECT pg_catalog.current_setting('server_version_num')";
+    let version = rows(client, version, |row| row.try_get::<_, String>(0)).await?;
     // Five digits or more: they compare as text.
-    let body = if &*version >= "140000" {
+    let body = if version.first().is_some_and(|v| &**v >= "140000") {
         BODY_14
     } else {
         BODY_13
     };
-    let builtins: Vec<(u32, String)> = rows(client, BUILTINS, |row| {
-        Ok((row.try_get(0)?, row.try_get(1)?))
-    })
-    .await?;
-    let functions = rows(client, &FUNCTIONS.replace("{body}", body), |row| {
-        let by_attribute: bool = row.try_get(7)?;
-        Ok((function(row)?, by_attribute))
-    })
-    .await?;
-    let uses = rows(client, USES, |row| {
-        Ok(Use {
-            user: row.try_get(0)?,
-            used: row.try_get(1)?,
-        })
-    })
-    .await?;
-    let reach = rows(client, REACH, |row| {
-        Ok(Reach {
-            function: row.try_get(0)?,
-            by: row.try_get(1)?,
-            object: row.try_get::<_, Option<String>>(2)?.unwrap_or_default(),
-        })
-    })
-    .await?;
+    let functions = FUNCTIONS.replace("{body}", body);
+    let (builtins, functions, uses, reach) = tokio::try_join!(
+        rows(client, BUILTINS, |row| {
+            Ok((row.try_get::<_, u32>(0)?, row.try_get::<_, String>(1)?))
+        }),
+        rows(client, &functions, |row| {
+            let by_attribute: bool = row.try_get(7)?;
+            Ok((function(row)?, by_attribute))
+        }),
+        rows(client, USES, |row| {
+            Ok(Use {
+                user: row.try_get(0)?,
+                used: row.try_get(1)?,
+            })
+        }),
+        rows(client, REACH, |row| {
+            Ok(Reach {
+                function: row.try_get(0)?,
+                by: row.try_get(1)?,
+                object: row.try_get::<_, Option<String>>(2)?.unwrap_or_default(),
+            })
+        }),
+    )?;
     let stored = stored(client, &builtins).await?;
     let attributes: Vec<u32> = functions
         .iter()
@@ -172,6 +150,7 @@ pub(super) async fn load(client: &Client, generation: u64) -> Result<Snapshot, E
         unsafe_trigger: reached("t").map(Into::into),
         unsafe_event_trigger: reached("e").map(Into::into),
         functions: verdicts.into_names(builtins.iter().map(|(_, name)| &**name)),
+        ..Snapshot::default()
     })
 }
 
@@ -180,15 +159,6 @@ struct Reach {
     function: u32,
     by: String,
     object: String,
-}
-
-async fn rows<T>(
-    client: &Client,
-    query: &str,
-    read: impl Fn(&Row) -> Result<T, Error>,
-) -> Result<Vec<T>, Error> {
-    let rows = client.query(query, &[]).await?;
-    rows.iter().map(read).collect()
 }
 
 fn function(row: &Row) -> Result<Function, Error> {
@@ -212,7 +182,10 @@ async fn stored(client: &Client, builtins: &[(u32, String)]) -> Result<Option<St
         .collect();
     let numbers: Vec<String> = oids.iter().map(u32::to_string).collect();
     let pattern = format!("funcid ({})[ }}]", numbers.join("|"));
-    let Some(row) = client.query_opt(STORED, &[&pattern, &oids]).await? else {
+    let typed: [(&(dyn tokio_postgres::types::ToSql + Sync), Type); 2] =
+        [(&pattern, Type::TEXT), (&oids, Type::OID_ARRAY)];
+    let rows = client.query_typed(STORED, &typed).await?;
+    let Some(row) = rows.first() else {
         return Ok(None);
     };
     let kind: String = row.try_get(0)?;
