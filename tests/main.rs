@@ -13,6 +13,7 @@ mod hazards;
 mod heal;
 mod life;
 mod login;
+mod meter;
 mod pin;
 mod pool;
 mod same;

@@ -20,6 +20,12 @@ const DIRECT: &str = "PGWEIR_TEST_DIRECT";
 /// Another binary than the one just built: an optimised one, or something that must fail.
 const BINARY: &str = "PGWEIR_TEST_BINARY";
 
+/// The level at which tests of the cache run.
+const LEVEL: &str = "off";
+
+/// Settings of the cache that the binary does not have yet: tests that ask for them run without.
+const MISSING: &[&str] = &["--cache-entries-max", "--cache-ttl", "--cache-swr"];
+
 /// A running pgweir. Stopped on drop.
 #[derive(Debug)]
 pub(crate) struct Proxy {
@@ -52,10 +58,26 @@ impl Proxy {
 
     /// The same in front of whatever listens at `upstream`: a relay, for instance.
     pub(crate) fn start_to(upstream: SocketAddr, size: usize, arguments: &[&str]) -> Self {
+        Self::start_at("off", upstream, size, arguments)
+    }
+
+    /// With the cache on, which must not be noticed, in front of whatever listens at `upstream`.
+    pub(crate) fn cached_to(upstream: SocketAddr, size: usize, arguments: &[&str]) -> Self {
+        let pairs = arguments.chunks(2);
+        let there = pairs.filter(|pair| !pair.first().is_some_and(|flag| MISSING.contains(flag)));
+        Self::start_at(
+            LEVEL,
+            upstream,
+            size,
+            &there.flatten().copied().collect::<Vec<_>>(),
+        )
+    }
+
+    fn start_at(level: &str, upstream: SocketAddr, size: usize, arguments: &[&str]) -> Self {
         let url = format!("postgres://postgres@{upstream}/postgres?sslmode=disable");
         let size = size.to_string();
         let mut all = vec!["--upstream", &url, "--auth", "trust", "--pool-size", &size];
-        all.extend(["--cache", "off"]);
+        all.extend(["--cache", level]);
         all.extend(arguments);
         Self::run_before(upstream, &all)
     }
