@@ -16,7 +16,6 @@ mod worker;
 mod writes;
 
 use std::net::SocketAddr;
-use std::process::{Child, Command, Stdio};
 use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex};
 use std::thread;
@@ -24,12 +23,11 @@ use std::time::Duration;
 
 use tokio::time::Instant;
 
-use crate::hazards;
+use crate::support::naive::Naive;
 use crate::support::postgres::{Options, Postgres, installs};
 use crate::support::proxy::Proxy;
 use crate::support::relay::Relay;
 use crate::support::wire::Client;
-use crate::support::{eventually, free_port};
 use judge::{Fault, Judge};
 use nemesis::Nemesis;
 use worker::{Habit, Manners, Run, Worker};
@@ -58,7 +56,7 @@ struct Plan {
 /// What is between the clients and Postgres.
 enum Between {
     Nothing,
-    Pgweir(usize, &'static [&'static str]),
+    Pgweir(usize, &'static str),
     Naive(&'static str),
 }
 
@@ -88,8 +86,8 @@ fn measure(name: &str, between: &Between, plan: &Plan) -> Option<Arc<Run>> {
     let (proxy, naive);
     let address = match between {
         Between::Nothing => upstream,
-        Between::Pgweir(size, arguments) => {
-            proxy = Proxy::cached_to(upstream, *size, arguments);
+        Between::Pgweir(size, settings) => {
+            proxy = Proxy::cached_to(upstream, *size, settings);
             proxy.address
         }
         Between::Naive(mode) => {
@@ -171,41 +169,6 @@ fn count_queries(admin: &mut Client) -> u64 {
     thread::sleep(Duration::from_millis(1100)); // backends tell once a second
     let sql = "select xact_commit from pg_stat_database where datname = 'postgres'";
     admin.value(sql).parse().unwrap()
-}
-
-/// The negative control: it lives beside the repository, with the hazard checks.
-struct Naive {
-    address: SocketAddr,
-    process: Child,
-}
-
-impl Naive {
-    /// None, loudly, where there is none.
-    fn start(upstream: SocketAddr, mode: &str) -> Option<Self> {
-        let program = hazards::folder()?.join("naive_proxy.py");
-        let port = free_port();
-        let process = Command::new("setpriv")
-            .args(["--pdeathsig", "KILL", "python3", "-B"])
-            .arg(program)
-            .args([port.to_string(), upstream.port().to_string()])
-            .arg(mode)
-            .stdout(Stdio::null())
-            .spawn()
-            .unwrap();
-        let address = SocketAddr::from(([127, 0, 0, 1], port));
-        let settings = [("user", "app"), ("database", "postgres")];
-        eventually("the naive proxy to listen", || {
-            Client::connect(address, &settings).ok()
-        });
-        Some(Self { address, process })
-    }
-}
-
-impl Drop for Naive {
-    fn drop(&mut self) {
-        self.process.kill().ok();
-        self.process.wait().ok();
-    }
 }
 
 const fn manners(habit: Habit, losses: bool, refusals: &'static [&'static str]) -> Manners {
@@ -340,69 +303,69 @@ mod naive {
 mod through {
     use super::*;
 
-    fn pgweir(size: usize, arguments: &'static [&'static str]) -> Between {
-        Between::Pgweir(size, arguments)
+    fn pgweir(size: usize, settings: &'static str) -> Between {
+        Between::Pgweir(size, settings)
     }
 
     #[test]
     fn one_upstream() {
-        clean("pool of 1", &pgweir(1, &[]), &QUIET);
+        clean("pool of 1", &pgweir(1, ""), &QUIET);
     }
 
     #[test]
     fn four_upstreams() {
-        clean("pool of 4", &pgweir(4, &[]), &QUIET);
+        clean("pool of 4", &pgweir(4, ""), &QUIET);
     }
 
     #[test]
     fn ten_entries() {
-        let few = &["--cache-entries-max", "10"];
+        let few = "cache.entries_max = 10\n";
         clean("ten entries", &pgweir(4, few), &QUIET);
     }
 
     #[test]
     fn short_lives() {
-        let short = &["--cache-ttl", "30ms", "--cache-swr", "50ms"];
+        let short = "cache.ttl = \"30ms\"\ncache.stale_while_revalidate = \"50ms\"\n";
         clean("short lives", &pgweir(4, short), &QUIET);
     }
 
     #[test]
     fn killed_backends() {
-        clean("killed backends", &pgweir(4, &[]), &KILLED);
+        clean("killed backends", &pgweir(4, ""), &KILLED);
     }
 
     #[test]
     fn killed_backends_one_upstream() {
-        clean("killed backends, pool of 1", &pgweir(1, &[]), &KILLED);
+        clean("killed backends, pool of 1", &pgweir(1, ""), &KILLED);
     }
 
     #[test]
     fn cut_links() {
-        clean("cut links", &pgweir(4, &[]), &CUT);
+        clean("cut links", &pgweir(4, ""), &CUT);
     }
 
     #[test]
     fn cut_links_one_upstream() {
-        clean("cut links, pool of 1", &pgweir(1, &[]), &CUT);
+        clean("cut links, pool of 1", &pgweir(1, ""), &CUT);
     }
 
     #[test]
     fn cancelled() {
-        clean("cancels", &pgweir(4, &[]), &CANCELLED_THROUGH);
+        clean("cancels", &pgweir(4, ""), &CANCELLED_THROUGH);
     }
 
     #[test]
     fn changing_schema() {
-        clean("DDL", &pgweir(4, &[]), &SCHEMA);
+        clean("DDL", &pgweir(4, ""), &SCHEMA);
     }
 
     #[test]
     fn changing_schema_one_upstream() {
-        clean("DDL, pool of 1", &pgweir(1, &[]), &SCHEMA);
+        clean("DDL, pool of 1", &pgweir(1, ""), &SCHEMA);
     }
 
     #[test]
     fn two_phase() {
-        clean("two-phase", &pgweir(4, &[]), &TWO_PHASE);
+        clean("two-phase", &pgweir(4, ""), &TWO_PHASE);
     }
 }

@@ -20,11 +20,8 @@ const DIRECT: &str = "PGWEIR_TEST_DIRECT";
 /// Another binary than the one just built: an optimised one, or something that must fail.
 const BINARY: &str = "PGWEIR_TEST_BINARY";
 
-/// The level at which tests of the cache run.
-const LEVEL: &str = "off";
-
-/// Settings of the cache that the binary does not have yet: tests that ask for them run without.
-const MISSING: &[&str] = &["--cache-entries-max", "--cache-ttl", "--cache-swr"];
+/// The level at which the tests of the cache run. At `off` they still run, and find nothing.
+pub(crate) const LEVEL: &str = "off";
 
 /// A running pgweir. Stopped on drop.
 #[derive(Debug)]
@@ -58,42 +55,40 @@ impl Proxy {
 
     /// The same in front of whatever listens at `upstream`: a relay, for instance.
     pub(crate) fn start_to(upstream: SocketAddr, size: usize, arguments: &[&str]) -> Self {
-        Self::start_at("off", upstream, size, arguments)
-    }
-
-    /// With the cache on, which must not be noticed, in front of whatever listens at `upstream`.
-    pub(crate) fn cached_to(upstream: SocketAddr, size: usize, arguments: &[&str]) -> Self {
-        let pairs = arguments.chunks(2);
-        let there = pairs.filter(|pair| !pair.first().is_some_and(|flag| MISSING.contains(flag)));
-        Self::start_at(
-            LEVEL,
-            upstream,
-            size,
-            &there.flatten().copied().collect::<Vec<_>>(),
-        )
-    }
-
-    fn start_at(level: &str, upstream: SocketAddr, size: usize, arguments: &[&str]) -> Self {
         let url = format!("postgres://postgres@{upstream}/postgres?sslmode=disable");
         let size = size.to_string();
         let mut all = vec!["--upstream", &url, "--auth", "trust", "--pool-size", &size];
-        all.extend(["--cache", level]);
+        all.extend(["--cache", "off"]);
         all.extend(arguments);
         Self::run_before(upstream, &all)
+    }
+
+    /// With the cache on, which must not be noticed, in front of whatever listens at `upstream`; `settings` are
+    /// lines for the configuration file.
+    pub(crate) fn cached_to(upstream: SocketAddr, size: usize, settings: &str) -> Self {
+        if std::env::var_os(DIRECT).is_some() {
+            return Self::run_before(upstream, &[]);
+        }
+        let pool = format!("pool.size_max = {size}\ncache.level = \"{LEVEL}\"\n");
+        Self::configured(upstream, &(pool + settings))
     }
 
     /// In front of `upstream`, with exactly these arguments, `--listen` aside.
     pub(crate) fn run_before(upstream: SocketAddr, arguments: &[&str]) -> Self {
         if std::env::var_os(DIRECT).is_some() {
-            let log = Arc::default();
-            return Self {
-                address: upstream,
-                process: None,
-                log,
-                folder: None,
-            };
+            return Self::at(upstream);
         }
         Self::run(arguments)
+    }
+
+    /// Whoever listens there, taken for a proxy.
+    pub(crate) fn at(address: SocketAddr) -> Self {
+        Self {
+            address,
+            process: None,
+            log: Arc::default(),
+            folder: None,
+        }
     }
 
     /// The same, where Postgres itself would not do.
