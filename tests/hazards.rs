@@ -7,7 +7,7 @@ use crate::support::postgres::Postgres;
 use crate::support::proxy::Proxy;
 
 /// `../shared/hazards`, or where `PGWEIR_TEST_HAZARDS` says; None, loudly, where there is none.
-fn folder() -> Option<PathBuf> {
+pub(crate) fn folder() -> Option<PathBuf> {
     let beside = concat!(env!("CARGO_MANIFEST_DIR"), "/../shared/hazards");
     let said = std::env::var_os("PGWEIR_TEST_HAZARDS");
     let folder = said

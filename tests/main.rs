@@ -14,6 +14,7 @@ mod hazards;
 mod heal;
 mod life;
 mod login;
+mod meter;
 mod pin;
 mod pool;
 mod same;

@@ -1,14 +1,17 @@
 //! The oracle: each script is held straight with Postgres and through the proxy, and every backend frame
-//! must be the same, keys and process ids aside.
+//! must be the same, keys and process ids aside. Then again with the cache on, cold and warm.
 
+mod among;
 mod copy;
 mod extended;
 mod named;
 mod noise;
+mod reads;
 mod session;
 mod simple;
 mod startup;
 mod transaction;
+mod warm;
 
 use std::collections::BTreeMap;
 use std::panic::{AssertUnwindSafe, catch_unwind};
@@ -64,6 +67,15 @@ impl Faults {
         entry.1.push(place);
     }
 
+    fn add_hang(&mut self, script: &'static str, place: String, why: String) {
+        self.hangs += 1;
+        self.add(script, place, why);
+    }
+
+    fn is_hopeless(&self) -> bool {
+        self.hangs >= HANGS_MAX
+    }
+
     fn check(&self) {
         let lines = self
             .found
@@ -98,11 +110,12 @@ fn check(scripts: &[Script]) {
             let proxy = Proxy::start(&postgres, size, &[]);
             for script in scripts.iter().filter(fit) {
                 compare(&postgres, &proxy, script, (size, others), &mut faults);
-                if faults.hangs >= HANGS_MAX {
+                if faults.is_hopeless() {
                     break;
                 }
             }
         }
+        warm::check(&postgres, scripts, &mut faults);
     }
     faults.check();
 }
@@ -127,10 +140,7 @@ fn compare(
                 faults.add(script.name, place, what);
             }
         }
-        Err(why) => {
-            faults.hangs += 1;
-            faults.add(script.name, place, why);
-        }
+        Err(why) => faults.add_hang(script.name, place, why),
     }
 }
 

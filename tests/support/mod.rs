@@ -3,6 +3,7 @@
 pub(crate) mod certificates;
 mod install;
 pub(crate) mod login;
+pub(crate) mod naive;
 pub(crate) mod postgres;
 pub(crate) mod proxy;
 pub(crate) mod relay;

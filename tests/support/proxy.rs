@@ -20,6 +20,9 @@ const DIRECT: &str = "PGWEIR_TEST_DIRECT";
 /// Another binary than the one just built: an optimised one, or something that must fail.
 const BINARY: &str = "PGWEIR_TEST_BINARY";
 
+/// The level at which the tests of the cache run. At `off` they still run, and find nothing.
+pub(crate) const LEVEL: &str = "off";
+
 /// A running pgweir. Stopped on drop.
 #[derive(Debug)]
 pub(crate) struct Proxy {
@@ -60,18 +63,32 @@ impl Proxy {
         Self::run_before(upstream, &all)
     }
 
+    /// With the cache on, which must not be noticed, in front of whatever listens at `upstream`; `settings` are
+    /// lines for the configuration file.
+    pub(crate) fn cached_to(upstream: SocketAddr, size: usize, settings: &str) -> Self {
+        if std::env::var_os(DIRECT).is_some() {
+            return Self::run_before(upstream, &[]);
+        }
+        let pool = format!("pool.size_max = {size}\ncache.level = \"{LEVEL}\"\n");
+        Self::configured(upstream, &(pool + settings))
+    }
+
     /// In front of `upstream`, with exactly these arguments, `--listen` aside.
     pub(crate) fn run_before(upstream: SocketAddr, arguments: &[&str]) -> Self {
         if std::env::var_os(DIRECT).is_some() {
-            let log = Arc::default();
-            return Self {
-                address: upstream,
-                process: None,
-                log,
-                folder: None,
-            };
+            return Self::at(upstream);
         }
         Self::run(arguments)
+    }
+
+    /// Whoever listens there, taken for a proxy.
+    pub(crate) fn at(address: SocketAddr) -> Self {
+        Self {
+            address,
+            process: None,
+            log: Arc::default(),
+            folder: None,
+        }
     }
 
     /// The same, where Postgres itself would not do.
