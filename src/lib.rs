@@ -40,6 +40,7 @@ pub mod catalog;
 pub mod cli;
 pub mod config;
 pub mod demo;
+pub mod invalidate;
 pub mod limits;
 pub mod listen;
 pub mod pool;

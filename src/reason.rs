@@ -113,6 +113,11 @@ impl Reason {
         Self::Shadow,
     ];
 
+    /// Its place in [`Reason::ALL`].
+    pub fn index(self) -> usize {
+        self as usize
+    }
+
     /// The word for it.
     pub fn as_str(self) -> &'static str {
         match self {
@@ -215,6 +220,9 @@ mod tests {
             "volatile",
         ];
         assert!(theirs.iter().all(|word| words.contains(word)));
+        for (at, reason) in Reason::ALL.iter().enumerate() {
+            assert_eq!(reason.index(), at);
+        }
         words.sort_unstable();
         words.dedup();
         assert_eq!(words.len(), Reason::ALL.len());

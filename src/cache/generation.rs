@@ -60,7 +60,8 @@ pub struct Generations {
     /// How many writes of known relations are under way, by the epoch they were resolved under.
     under_way: Mutex<BTreeMap<u64, usize>>,
     held: Mutex<Held>,
-    /// Told when there is a lost write: somebody should look whether its backend is gone.
+    /// Told when there is a lost write (somebody should look whether its backend is gone) and when the
+    /// epoch moves (the catalog has to be read anew).
     pub wake: Notify,
 }
 
@@ -180,6 +181,7 @@ impl Generations {
     /// catalog of the new epoch.
     pub fn bump_epoch(&self) {
         self.whole.epoch.fetch_add(1, SeqCst);
+        self.wake.notify_one();
     }
 
     /// Makes results that depend on these relations stale, as if they had been written.

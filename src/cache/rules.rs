@@ -219,6 +219,14 @@ impl Decision {
 }
 
 impl Policy {
+    /// Whether nobody may use the cache, whatever they ask.
+    pub fn is_off(&self) -> bool {
+        let named = self.databases.values().chain(self.users.values());
+        let ruled = self.rules.iter().filter_map(|rule| rule.level.as_ref());
+        let mut levels = std::iter::once(&self.level).chain(named).chain(ruled);
+        levels.all(|level| *level == Level::Off)
+    }
+
     /// What that user's query of that database gets; `tables` are the qualified names of all it
     /// reads, `shape` its fingerprint. Sessions ask a [`Standing`] instead, which has done the
     /// session's part already.

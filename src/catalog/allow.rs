@@ -187,11 +187,11 @@ const FILLS: &[&str] = &[
     "jsonb_populate_record_valid",
 ];
 
-/// Extensions whose functions do what their volatility says: they read nothing but their arguments,
-/// settings and tables of their own, and write nothing. Missing on purpose: `isn`, `hll` and
-/// `sslinfo`, whose results depend on the session, `address_standardizer` and `xml2`, which read
-/// what their arguments name; `tablefunc` has functions that run SQL, which [`runs_text`] knows.
+/// Extensions whose functions do what their volatility says: they read nothing but their arguments
+/// and tables of their own, and write nothing. `isn` is missing since `isn_weak()` changes what
+/// its types read, `tablefunc` has functions that run SQL, which [`runs_text`] knows.
 const WELL_KNOWN: &[&str] = &[
+    "address_standardizer",
     "btree_gin",
     "btree_gist",
     "citext",
@@ -200,6 +200,8 @@ const WELL_KNOWN: &[&str] = &[
     "dict_xsyn",
     "earthdistance",
     "fuzzystrmatch",
+    "h3",
+    "hll",
     "hstore",
     "insert_username",
     "intagg",
@@ -213,22 +215,21 @@ const WELL_KNOWN: &[&str] = &[
     "pgcrypto",
     "postgis",
     "prefix",
-    "seg",
+    "roaringbitmap",
     "semver",
+    "seg",
+    "sslinfo",
     "tablefunc",
     "tcn",
     "unaccent",
     "uuid-ossp",
     "vector",
+    "xml2",
 ];
 
-/// Functions of PostGIS that read what their arguments name, or statistics, whatever their label.
+/// Functions of these that read what their arguments name, whatever their label.
 const READS_BY_NAME: &[&str] = &[
-    "_postgis_",
     "find_srid",
-    "gettransactionid",
-    "longtransactionsenabled",
-    "postgis_constraint_",
     "postgis_extensions_upgrade",
     "postgis_full_version",
     "st_estimated_extent",
@@ -273,7 +274,7 @@ pub(super) fn is_opaque(name: &str) -> bool {
     runs_text(name.as_bytes())
         || name.starts_with("pg_input_")
         || name.starts_with("brin_summarize_")
-        || READS_BY_NAME.iter().any(|prefix| name.starts_with(prefix))
+        || READS_BY_NAME.contains(&name)
 }
 
 /// Why what a built-in function returns depends on more than its arguments and the key, if so.

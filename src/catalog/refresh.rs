@@ -91,6 +91,14 @@ impl Catalog {
         self.wake.notify_one();
     }
 
+    /// Whether there is no snapshot, or the epoch has moved since: by a statement that counts as DDL
+    /// and changed nothing that is read here (VACUUM), say. Nothing is cached until it is read anew.
+    fn is_outdated(&self) -> bool {
+        let current = self.current();
+        let epoch = current.as_deref().map(Snapshot::epoch);
+        epoch != Some(self.generations.epoch())
+    }
+
     fn lock(&self) -> std::sync::MutexGuard<'_, u64> {
         // The count cannot be half written.
         self.invalidations
@@ -175,7 +183,7 @@ impl Catalog {
                     () = self.generations.wake.notified() => false,
                     () = sleep_until(until.min(Instant::now() + pause)) => true,
                 };
-                if waited && Instant::now() >= until {
+                if waited && Instant::now() >= until || self.is_outdated() {
                     break;
                 }
             }
@@ -193,7 +201,7 @@ impl Catalog {
             // which functions are safe; what it says of relations is void with its epoch.
             self.generations.bump_epoch();
         }
-        if changed || self.current().is_none() {
+        if changed || self.is_outdated() {
             let generation = state.generation + 1;
             let epoch = self.generations.epoch();
             let load = load::load(client, generation, epoch, &self.declared);

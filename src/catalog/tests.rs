@@ -1,7 +1,6 @@
 //! Against a real server, started for the test.
 
 mod epochs;
-mod locks;
 mod meaning;
 mod measure;
 mod queries;

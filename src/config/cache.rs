@@ -7,6 +7,7 @@ use super::Config;
 use crate::amount::{Share, Size};
 use crate::cache::Life;
 use crate::cache::rules::{Level, Mode, Policy, Rule};
+use crate::catalog::{self, Declared};
 
 /// `[cache]`.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -64,6 +65,28 @@ impl Effects {
         Self {
             writes: Vec::new(),
             reads: Some(Vec::new()),
+        }
+    }
+}
+
+impl Cache {
+    /// What the catalog is told of what it cannot see through.
+    pub fn declared(&self) -> Declared {
+        let effects = |list: &BTreeMap<String, Effects>| {
+            let each = list.iter().map(|(name, effects)| {
+                let effects = catalog::Effects {
+                    writes: effects.writes.clone(),
+                    reads: effects.reads.clone(),
+                };
+                (name.clone(), effects)
+            });
+            each.collect()
+        };
+        Declared {
+            functions: effects(&self.functions),
+            triggers: effects(&self.triggers),
+            keyed_rls: self.row_security == RowSecurity::Keyed,
+            foreign_tables: self.foreign_tables == ForeignTables::Ttl,
         }
     }
 }

@@ -144,6 +144,11 @@ impl Pool {
         &self.database
     }
 
+    /// The user that its upstreams log in as.
+    pub fn user(&self) -> &str {
+        &self.user
+    }
+
     /// What the latest upstream reported when it started; `None` before there was one.
     pub fn greeting(&self) -> Option<Arc<Reported>> {
         self.greeting.borrow().clone()

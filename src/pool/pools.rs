@@ -2,6 +2,7 @@
 
 use std::collections::{BTreeMap, HashMap};
 use std::ops::Deref;
+use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError, Weak};
 
 use tokio::task::JoinHandle;
@@ -76,8 +77,17 @@ impl Home {
 /// A database's catalog, kept up to date as long as a pool uses it.
 #[derive(Debug)]
 pub struct Kept {
+    /// Another number for each.
+    id: u64,
     catalog: Arc<Catalog>,
     keeper: JoinHandle<()>,
+}
+
+impl Kept {
+    /// Its number, which no other ever has in this process: two databases are two of these.
+    pub fn id(&self) -> u64 {
+        self.id
+    }
 }
 
 impl Deref for Kept {
@@ -320,7 +330,9 @@ impl State {
             .insert(home.clone(), Arc::downgrade(&generations));
         let catalog = Catalog::new(generations, Arc::clone(&plan.declared));
         let keeper = Arc::clone(&catalog).keep(dial, self.plan.pool.catalog_poll);
+        static LAST: AtomicU64 = AtomicU64::new(0);
         let kept = Arc::new(Kept {
+            id: LAST.fetch_add(1, Ordering::Relaxed) + 1,
             catalog,
             keeper: tokio::spawn(keeper),
         });

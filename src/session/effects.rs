@@ -100,7 +100,6 @@ fn apply(held: &mut Held, state: &mut State, effect: &Effect, tag: &[u8]) {
         | Effect::DiscardPlans
         | Effect::Begin
         | Effect::PrepareTransaction(_)
-        | Effect::FinishPrepared(_)
         | Effect::Execute(_)
         | Effect::Prepare(_)
         | Effect::ReadsSequence => {}

@@ -147,11 +147,8 @@ fn transaction(scan: &mut Scan<'_>, cursor: &mut Cursor<'_>) {
             savepoint_word(cursor);
             named(scan, cursor, Effect::Release);
         }
-        // These end no transaction of this session.
-        _ if cursor.eat(Word::Prepared) => {
-            let gid = cursor.literal(cursor.peek()).unwrap_or_default();
-            scan.effect(Effect::FinishPrepared(gid.into()));
-        }
+        // COMMIT PREPARED and ROLLBACK PREPARED end no transaction of this session.
+        _ if cursor.eat(Word::Prepared) => {}
         _ => {
             if !cursor.eat(Word::Work) {
                 cursor.eat(Word::Transaction);

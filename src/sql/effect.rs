@@ -113,8 +113,6 @@ pub enum Effect {
     /// The transaction leaves the session, under this global identifier; empty when it is not
     /// understood.
     PrepareTransaction(Name),
-    /// `COMMIT PREPARED` or `ROLLBACK PREPARED` of this identifier.
-    FinishPrepared(Name),
     /// `DEALLOCATE name`, or all of them. It also names statements of the extended protocol (H93).
     Deallocate(Option<Name>),
     /// `PREPARE name`: refused when a statement of the extended protocol has the name.

@@ -80,7 +80,6 @@ fn effect(effect: &Effect) -> String {
         Effect::Prepare(name) => format!("prepare({})", text(name)),
         Effect::Deallocate(Some(name)) => format!("deallocate({})", text(name)),
         Effect::PrepareTransaction(gid) => format!("prepare transaction({})", text(gid)),
-        Effect::FinishPrepared(gid) => format!("finish prepared({})", text(gid)),
         Effect::Pin(state) => format!("pin:{}", state.as_str()),
         Effect::MayRelease(state) => format!("may:{}", state.as_str()),
         Effect::SetLocal
@@ -279,8 +278,8 @@ fn transactions() {
     );
     known("PREPARE TRANSACTION 'x'", "prepare transaction(x)");
     known("PREPARE TRANSACTION E'x\\y'", "prepare transaction()");
-    known("COMMIT PREPARED 'it''s'", "finish prepared(it's)");
-    known("ROLLBACK PREPARED 'x'", "finish prepared(x)");
+    known("COMMIT PREPARED 'x'", "plain");
+    known("ROLLBACK PREPARED 'x'", "plain");
     unknown("BEGIN;SELECT 1;COMMIT", "Begin; ; Commit { chain: false }");
 }
 

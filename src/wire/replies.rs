@@ -181,6 +181,15 @@ impl<N> Replies<N> {
         self.queue.iter().any(ends)
     }
 
+    /// Whether nothing of what the client sees answered is going to execute anything.
+    pub fn runs_nothing(&self) -> bool {
+        let executes = |entry: &Entry<N>| {
+            !matches!(entry.kind, Kind::Parse | Kind::Describe | Kind::Close)
+                && entry.show != Show::Hide
+        };
+        !self.queue.iter().any(executes)
+    }
+
     /// Whether the upstream expects CopyData.
     pub fn in_copy(&self) -> bool {
         self.phase == Phase::CopyIn

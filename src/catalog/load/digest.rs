@@ -39,7 +39,7 @@ const DIGEST: &str = "WITH temporary AS (SELECT c.oid FROM pg_catalog.pg_class c
          'timezone_abbreviations', 'default_text_search_config', 'search_path', 'row_security', \
          'gin_fuzzy_search_limit', 'zero_damaged_pages', 'ignore_checksum_failure', 'ignore_system_indexes', \
          'allow_system_table_mods', 'default_transaction_isolation', 'session_replication_role', \
-         'local_preload_libraries', 'session_preload_libraries', 'shared_preload_libraries']) n(n)), \
+         'local_preload_libraries']) n(n)), \
      pg_catalog.pg_postmaster_start_time(), pg_catalog.pg_is_in_recovery())";
 
 /// The question, written out: `<|table WHERE ...|>` is what a table is told by, `{column}` says that

@@ -5,11 +5,11 @@ use tokio_postgres::{Client, Error, Row};
 use super::{byte, rows, text};
 use crate::catalog::facts::{Cast, Facts, Map, Operator, Routine, Schema, Type};
 
-/// All functions, the server's own too. The last column: written in C (`internal` or `c`)?
+/// All functions, the server's own too.
 const ROUTINES: &str = "SELECT p.oid, p.proname::pg_catalog.text, n.nspname::pg_catalog.text, \
        p.provolatile, p.prokind, p.pronargs, p.pronargdefaults, \
        p.provariadic OPERATOR(pg_catalog.<>) '0'::pg_catalog.oid, p.prorettype, \
-       COALESCE(p.proargtypes[0], '0'::pg_catalog.oid), p.prolang OPERATOR(pg_catalog.=) ANY ('{12,13}'::pg_catalog.oid[]) \
+       COALESCE(p.proargtypes[0], '0'::pg_catalog.oid), p.prolang OPERATOR(pg_catalog.=) '13'::pg_catalog.oid \
      FROM pg_catalog.pg_proc p \
        JOIN pg_catalog.pg_namespace n ON n.oid OPERATOR(pg_catalog.=) p.pronamespace \
      WHERE p.prokind OPERATOR(pg_catalog.<>) 'p'";

@@ -173,19 +173,6 @@ async fn epochs_and_lost_commits() {
     drop(lost);
     eventually("buried", || generations.lost().is_empty()).await;
     assert!(generations.stamp(third.epoch(), &t).is_some());
-
-    // A prepared transaction is finished by whoever knows its name.
-    let prepare = "BEGIN; INSERT INTO t VALUES (1); PREPARE TRANSACTION 'two'";
-    direct.batch_execute(prepare).await.unwrap();
-    let write = generations.mark(&WriteSet::Relations(&t), third.epoch(), 1);
-    generations.prepare(b"two", write);
-    generations.wake.notify_one();
-    tokio::time::sleep(Duration::from_millis(300)).await;
-    assert_eq!(generations.prepared_gids().len(), 1);
-    assert!(generations.stamp(third.epoch(), &t).is_none());
-    direct.batch_execute("COMMIT PREPARED 'two'").await.unwrap();
-    eventually("finished", || generations.prepared_gids().is_empty()).await;
-    assert!(generations.stamp(third.epoch(), &t).is_some());
     keeper.abort();
 }
 

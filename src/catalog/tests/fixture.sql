@@ -93,18 +93,6 @@ CREATE VIEW v_instead AS SELECT 1 AS a;
 CREATE TRIGGER instead INSTEAD OF INSERT ON v_instead FOR EACH ROW EXECUTE FUNCTION t_log();
 CREATE TABLE xml_default (id int, x xml DEFAULT query_to_xml('select 1', true, true, ''));
 
-CREATE DOMAIN logged_default AS boolean DEFAULT f_log('d');
-CREATE TABLE domain_default (id int PRIMARY KEY, v logged_default);
-
--- an extension that is not known, with types and operators in C
-CREATE EXTENSION isn;
-CREATE TABLE books (id int PRIMARY KEY, number isbn);
--- a type with operators of its own
-CREATE TYPE version AS (major int, minor int);
-CREATE FUNCTION version_eq(version, version) RETURNS boolean LANGUAGE plpgsql AS 'BEGIN RETURN ($1).major = ($2).major; END';
-CREATE OPERATOR = (LEFTARG = version, RIGHTARG = version, FUNCTION = version_eq);
-CREATE TABLE versions (id int PRIMARY KEY, v version);
-
 -- row security
 CREATE TABLE docs (id int, tenant text, body text);
 ALTER TABLE docs ENABLE ROW LEVEL SECURITY;

@@ -36,9 +36,7 @@ impl Server {
         run(as_owner("initdb")
             .args(["-A", "trust", "-U", "postgres", "--no-sync", "-D"])
             .arg(&data));
-        let options = format!(
-            "-p {port} -c listen_addresses=127.0.0.1 -c fsync=off -c max_prepared_transactions=2 -k ''"
-        );
+        let options = format!("-p {port} -c listen_addresses=127.0.0.1 -c fsync=off -k ''");
         run(as_owner("pg_ctl")
             .args(["-w", "-l", "/dev/null", "-o", &options, "-D"])
             .arg(&data)

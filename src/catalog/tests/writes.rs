@@ -73,7 +73,6 @@ const WRITES: &[(&str, &str)] = &[
     ("insert app.thing", "app.thing"),
     ("insert pg_class", "definitions"),
     ("insert mv", "mv"),
-    ("insert books", "books"),
 ];
 
 /// A write of everything, and what is to blame.
@@ -91,8 +90,6 @@ const EVERYTHING: &[(&str, &str)] = &[
     ("update checked", "twice"),
     ("insert indexed", "twice"),
     ("insert domained", "f_log"),
-    ("insert domain_default", "f_log"),
-    ("insert versions", "version_eq"),
     ("insert xml_default", "query_to_xml"),
     ("insert pairs", "pair_text"),
     ("update far", "foreign"),

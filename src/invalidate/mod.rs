@@ -1,0 +1,217 @@
+//! What one upstream writes, from before it is sent until its outcome is known (H57 to H69).
+//!
+//! A relation is dirty from before anything that can commit a write to it is forwarded, until the
+//! outcome has arrived; its generation moves in between, before the client sees ReadyForQuery.
+//! Inside a transaction block nothing can commit before the statement that ends the block, so what
+//! is written there is only remembered until then, and others go on reading from memory.
+
+#[cfg(test)]
+mod tests;
+
+use std::collections::VecDeque;
+use std::sync::Arc;
+
+use crate::cache::generation::{Dirty, Generations, WriteSet};
+use crate::wire::replies::Status;
+
+/// Relations of one transaction that are told apart. Restores and migrations write more; for them
+/// everything is stale.
+const RELATIONS_MAX: usize = 1_000;
+
+/// Which relations a statement writes.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Touch<'a> {
+    Relations(&'a [u32]),
+    /// Whatever it is.
+    Everything,
+    /// The catalog as well.
+    Definitions,
+}
+
+/// A set of relations, resolved under one epoch of the catalog.
+#[derive(Debug, Default, PartialEq, Eq)]
+struct Touched {
+    /// Sorted.
+    relations: Vec<u32>,
+    everything: bool,
+    definitions: bool,
+    /// The oldest catalog epoch that any of it was resolved under.
+    epoch: Option<u64>,
+}
+
+/// What one ReadyForQuery will tell the outcome of.
+#[derive(Debug, Default)]
+struct Group {
+    touched: Touched,
+    dirty: Vec<Dirty>,
+    /// Something was sent for it that may commit.
+    commits: bool,
+}
+
+/// See the module's text. Dropped with an outcome outstanding, its relations stay dirty until the
+/// backend is known to be gone (H68).
+#[derive(Debug)]
+pub struct Writes {
+    generations: Arc<Generations>,
+    pid: i32,
+    /// Written in the open transaction block by statements that cannot have committed.
+    open: Touched,
+    /// What was sent since the last message that ReadyForQuery answers.
+    current: Group,
+    /// One for each ReadyForQuery that is outstanding. Bounded as the reply queue is.
+    groups: VecDeque<Group>,
+    /// Whether all that is outstanding runs inside of a transaction block and cannot end it.
+    in_block: bool,
+}
+
+impl Writes {
+    /// For the backend with this process id; it has written nothing yet.
+    pub fn new(generations: Arc<Generations>, pid: i32) -> Self {
+        Self {
+            generations,
+            pid,
+            open: Touched::default(),
+            current: Group::default(),
+            groups: VecDeque::new(),
+            in_block: false,
+        }
+    }
+
+    /// A request begins while nothing is outstanding, at this transaction status.
+    pub fn begins(&mut self, status: Status) {
+        self.in_block = status != Status::Idle;
+    }
+
+    /// A statement that writes this is about to be sent; it was resolved under the catalog of
+    /// `epoch`.
+    pub fn touch(&mut self, touch: Touch<'_>, epoch: u64) {
+        if self.in_block {
+            self.open.add(touch, epoch);
+            return;
+        }
+        let mut touched = Touched::default();
+        touched.add(touch, epoch);
+        self.mark(&touched);
+        self.current.touched.merge(touched);
+    }
+
+    /// A statement that may end the transaction block is about to be sent.
+    pub fn may_commit(&mut self) {
+        self.in_block = false;
+        let open = std::mem::take(&mut self.open);
+        self.mark(&open);
+        self.current.touched.merge(open);
+        self.current.commits = true;
+    }
+
+    fn mark(&mut self, touched: &Touched) {
+        let Some(epoch) = touched.epoch else {
+            return;
+        };
+        let dirty = self.generations.mark(&touched.set(), epoch, self.pid);
+        self.current.dirty.push(dirty);
+    }
+
+    /// A message that ReadyForQuery will answer is about to be sent.
+    pub fn asks(&mut self) {
+        self.groups.push_back(std::mem::take(&mut self.current));
+    }
+
+    /// ReadyForQuery arrived; the client has not seen it. Outcomes are known only up to here:
+    /// what later messages wrote has groups of its own.
+    pub fn ready(&mut self, status: Status) {
+        let Some(group) = self.groups.pop_front() else {
+            return;
+        };
+        if status == Status::Idle {
+            group.settle();
+            let open = std::mem::take(&mut self.open);
+            // Rolled back, or ended in a way that was not seen: moving a generation costs little.
+            if let Some(epoch) = open.epoch {
+                self.generations.mark(&open.set(), epoch, self.pid).settle();
+            }
+            return;
+        }
+        if group.dirty.is_empty() {
+            return;
+        }
+        // Still in a block: a later message, perhaps under way already, may commit it.
+        if let Some(next) = self.groups.front_mut() {
+            next.absorb(group);
+        } else if self.current.commits || !self.current.dirty.is_empty() {
+            self.current.absorb(group);
+        } else {
+            self.open.merge(group.settle());
+        }
+    }
+
+    /// PREPARE TRANSACTION succeeded: what it wrote is in doubt until whoever keeps the catalog sees
+    /// that it is finished, by us or by somebody else (H67).
+    pub fn prepared(&mut self, gid: &[u8]) {
+        let group = self.groups.front_mut().unwrap_or(&mut self.current);
+        for dirty in group.dirty.drain(..) {
+            self.generations.prepare(gid, dirty);
+        }
+    }
+}
+
+impl Group {
+    fn absorb(&mut self, other: Self) {
+        self.touched.merge(other.touched);
+        self.dirty.extend(other.dirty);
+        self.commits |= other.commits;
+    }
+
+    fn settle(self) -> Touched {
+        for dirty in self.dirty {
+            dirty.settle();
+        }
+        self.touched
+    }
+}
+
+impl Touched {
+    fn add(&mut self, touch: Touch<'_>, epoch: u64) {
+        self.epoch = Some(self.epoch.map_or(epoch, |known| known.min(epoch)));
+        match touch {
+            Touch::Relations(relations) => {
+                for relation in relations {
+                    if let Err(at) = self.relations.binary_search(relation) {
+                        self.relations.insert(at, *relation);
+                    }
+                }
+                if self.relations.len() > RELATIONS_MAX {
+                    self.everything = true;
+                }
+            }
+            Touch::Everything => self.everything = true,
+            Touch::Definitions => self.definitions = true,
+        }
+        if self.everything || self.definitions {
+            self.relations.clear();
+        }
+    }
+
+    fn merge(&mut self, other: Self) {
+        let Some(epoch) = other.epoch else {
+            return;
+        };
+        self.add(Touch::Relations(&other.relations), epoch);
+        if other.everything {
+            self.add(Touch::Everything, epoch);
+        }
+        if other.definitions {
+            self.add(Touch::Definitions, epoch);
+        }
+    }
+
+    fn set(&self) -> WriteSet<'_> {
+        if self.definitions {
+            WriteSet::Definitions
+        } else if self.everything {
+            WriteSet::Everything
+        } else {
+            WriteSet::Relations(&self.relations)
+        }
+    }
+}

@@ -1,0 +1,167 @@
+//! The order of things: dirty before it is sent, the generation before ReadyForQuery.
+
+use std::sync::Arc;
+
+use super::{Touch, Writes};
+use crate::cache::generation::{Generations, Live};
+use crate::wire::replies::Status;
+
+struct World {
+    generations: Arc<Generations>,
+    writes: Writes,
+}
+
+impl World {
+    fn new() -> Self {
+        let generations = Generations::new();
+        Self {
+            writes: Writes::new(Arc::clone(&generations), 7),
+            generations,
+        }
+    }
+
+    fn state(&self, relation: u32) -> &'static str {
+        match self
+            .generations
+            .stamp(self.generations.epoch(), &[relation])
+        {
+            Some(_) => "clean",
+            None => "dirty",
+        }
+    }
+}
+
+#[test]
+fn an_autocommit_write_is_dirty_until_its_outcome() {
+    let mut world = World::new();
+    let before = world.generations.stamp(0, &[1]).unwrap();
+    world.writes.begins(Status::Idle);
+    world.writes.touch(Touch::Relations(&[1]), 0);
+    assert_eq!(world.state(1), "dirty");
+    assert_eq!(world.state(2), "clean");
+    world.writes.asks();
+    assert_eq!(world.state(1), "dirty");
+    world.writes.ready(Status::Idle);
+    assert_eq!(world.state(1), "clean");
+    assert_eq!(before.state(), Live::Stale);
+}
+
+#[test]
+fn in_a_block_only_the_commit_is() {
+    let mut world = World::new();
+    world.writes.begins(Status::Transaction);
+    world.writes.touch(Touch::Relations(&[1]), 0);
+    world.writes.asks();
+    assert_eq!(world.state(1), "clean");
+    world.writes.ready(Status::Transaction);
+    let before = world.generations.stamp(0, &[1]).unwrap();
+    world.writes.begins(Status::Transaction);
+    world.writes.may_commit();
+    assert_eq!(world.state(1), "dirty");
+    world.writes.asks();
+    // COMMIT AND CHAIN: committed, and still in a block.
+    world.writes.ready(Status::Transaction);
+    assert_eq!(world.state(1), "clean");
+    assert_eq!(before.state(), Live::Stale);
+}
+
+#[test]
+fn a_pipeline_keeps_what_a_later_message_may_commit_dirty() {
+    let mut world = World::new();
+    // BEGIN, UPDATE, COMMIT, each with a ReadyForQuery of its own, sent at once.
+    world.writes.begins(Status::Idle);
+    world.writes.asks();
+    world.writes.touch(Touch::Relations(&[1]), 0);
+    world.writes.asks();
+    world.writes.may_commit();
+    world.writes.asks();
+    world.writes.ready(Status::Transaction);
+    assert_eq!(world.state(1), "dirty");
+    world.writes.ready(Status::Transaction);
+    assert_eq!(world.state(1), "dirty");
+    world.writes.ready(Status::Idle);
+    assert_eq!(world.state(1), "clean");
+}
+
+#[test]
+fn a_commit_that_was_sent_before_the_write_was_answered_keeps_it_dirty() {
+    let mut world = World::new();
+    world.writes.begins(Status::Idle);
+    world.writes.touch(Touch::Relations(&[1]), 0);
+    world.writes.asks();
+    // Executed, but its Sync has not been sent.
+    world.writes.may_commit();
+    world.writes.ready(Status::Transaction);
+    assert_eq!(world.state(1), "dirty");
+    world.writes.asks();
+    world.writes.ready(Status::Idle);
+    assert_eq!(world.state(1), "clean");
+}
+
+#[test]
+fn what_a_transaction_wrote_is_out_of_date_when_it_ends_in_any_way() {
+    let mut world = World::new();
+    world.writes.begins(Status::Transaction);
+    world.writes.touch(Touch::Relations(&[1]), 0);
+    world.writes.asks();
+    world.writes.ready(Status::Transaction);
+    let before = world.generations.stamp(0, &[1]).unwrap();
+    world.writes.begins(Status::Transaction);
+    world.writes.asks();
+    world.writes.ready(Status::Idle);
+    assert_eq!(before.state(), Live::Stale);
+    assert_eq!(world.state(1), "clean");
+}
+
+#[test]
+fn a_lost_outcome_stays_dirty_until_its_backend_is_gone() {
+    let mut world = World::new();
+    world.writes.begins(Status::Idle);
+    world.writes.touch(Touch::Relations(&[1]), 0);
+    world.writes.asks();
+    world.writes = Writes::new(Arc::clone(&world.generations), 8);
+    assert_eq!(world.generations.lost(), [7]);
+    assert_eq!(world.state(1), "dirty");
+    world.generations.bury(7);
+    assert_eq!(world.state(1), "clean");
+}
+
+#[test]
+fn a_set_of_an_old_catalog_is_a_write_of_everything() {
+    let mut world = World::new();
+    world.writes.begins(Status::Transaction);
+    world.writes.touch(Touch::Relations(&[1]), 0);
+    world.writes.asks();
+    world.writes.ready(Status::Transaction);
+    world.generations.bump_epoch();
+    world.writes.begins(Status::Transaction);
+    world.writes.may_commit();
+    assert_eq!(world.state(2), "dirty");
+}
+
+#[test]
+fn a_prepared_transaction_is_in_doubt_until_somebody_ends_it() {
+    let mut world = World::new();
+    world.writes.begins(Status::Transaction);
+    world.writes.touch(Touch::Relations(&[1]), 0);
+    world.writes.asks();
+    world.writes.ready(Status::Transaction);
+    world.writes.begins(Status::Transaction);
+    world.writes.may_commit();
+    world.writes.asks();
+    world.writes.prepared(b"x");
+    world.writes.ready(Status::Idle);
+    assert_eq!(world.state(1), "dirty");
+    assert_eq!(world.generations.prepared_gids(), [b"x"[..].into()]);
+    world.generations.finish_prepared(b"x");
+    assert_eq!(world.state(1), "clean");
+}
+
+#[test]
+fn too_many_relations_are_everything() {
+    let mut world = World::new();
+    let many: Vec<u32> = (1..=1_001).collect();
+    world.writes.begins(Status::Idle);
+    world.writes.touch(Touch::Relations(&many), 0);
+    assert_eq!(world.state(5_000), "dirty");
+}
