@@ -169,26 +169,29 @@ async fn show(round_trip: Duration, progress: &mut impl Write) -> Result<String,
     tell(&format!("measuring: {ROUNDS} clients each way, in turn"));
     let directly = Target::parse(&url(USER, &password, far))?;
     let through = Target::parse(&url(USER, &password, near))?;
-    let [directly, through] = measure([&directly, &through]).await?;
-    let table = table::table(&directly, &through, round_trip);
+    let ways = measure(&directly, &through).await?;
+    let table = table::table([&ways[0], &ways[1], &ways[2]], round_trip);
     let millis = round_trip.as_millis();
     Ok(format!(
         "{table}\n\
          Medians of {ROUNDS} clients each way: TLS, SCRAM-SHA-256, PostgreSQL {version} {millis} ms away; \
-         pgweir is beside the client, its pool warm.\n\
+         pgweir is beside the client, its pool warm. Asked before: the same two queries by another \
+         client, answered from the cache.\n\
          With yours: pgweir --upstream postgres://user:password@host:5432/db, and 127.0.0.1:6432 \
          in the application.\n"
     ))
 }
 
-/// Both ways in turn, so that what else the machine does meets both.
-async fn measure(targets: [&Target; 2]) -> Result<[Vec<Round>; 2], Error> {
-    let mut rounds = [Vec::new(), Vec::new()];
-    let mut id = 1;
+/// All ways in turn, so that what else the machine does meets each: directly, through pgweir, and
+/// through pgweir what the client before has asked.
+async fn measure(directly: &Target, through: &Target) -> Result<[Vec<Round>; 3], Error> {
+    let mut rounds = [Vec::new(), Vec::new(), Vec::new()];
     for n in 0..=ROUNDS {
-        for (target, rounds) in targets.iter().zip(&mut rounds) {
+        // Two products for each client, and not those of another but where that is the point.
+        let id = i32::try_from(n * 4).unwrap_or(0) + 1;
+        let ways = [(directly, id), (through, id + 2), (through, id + 2)];
+        for ((target, id), rounds) in ways.into_iter().zip(&mut rounds) {
             let round = measure::round(target, id).await?;
-            id += 2;
             // The first is for caches that have nothing to do with the distance.
             if n > 0 {
                 rounds.push(round);

@@ -17,11 +17,10 @@ const ROWS: [Row; 5] = [
 ];
 
 /// Medians of each way's rounds, in milliseconds and in round trips.
-pub fn table(directly: &[Round], through: &[Round], round_trip: Duration) -> String {
-    let ways = [directly, through];
+pub fn table(ways: [&[Round]; 3], round_trip: Duration) -> String {
     let mut text = format!(
-        "{:16}{:>24}{:>24}\n{:16}",
-        "", "directly", "through pgweir", ""
+        "{:16}{:>24}{:>24}{:>24}\n{:16}",
+        "", "directly", "through pgweir", "asked before", ""
     );
     for _ in ways {
         text += "        ms   round trips";
@@ -62,16 +61,18 @@ mod tests {
         };
         let directly = [round(420, 71), round(9000, 70), round(410, 70)];
         let through = [round(4, 70), round(3, 70), round(5, 900)];
+        let cached = [round(4, 0)];
         let expected = "
-                                directly          through pgweir
-                        ms   round trips        ms   round trips
-connect              420.0           6.0       4.0           0.1
-first query           70.0           1.0      70.0           1.0
-second query          70.0           1.0      70.0           1.0
-disconnect             0.0           0.0       0.0           0.0
-connect + query      491.0           7.0      74.0           1.1
+                                directly          through pgweir            asked before
+                        ms   round trips        ms   round trips        ms   round trips
+connect              420.0           6.0       4.0           0.1       4.0           0.1
+first query           70.0           1.0      70.0           1.0       0.0           0.0
+second query          70.0           1.0      70.0           1.0       0.0           0.0
+disconnect             0.0           0.0       0.0           0.0       0.0           0.0
+connect + query      491.0           7.0      74.0           1.1       4.0           0.1
 ";
-        let table = table(&directly, &through, Duration::from_millis(70));
+        let ways = [&directly[..], &through, &cached];
+        let table = table(ways, Duration::from_millis(70));
         assert_eq!(table, expected.trim_start_matches('\n'));
     }
 }

@@ -7,20 +7,24 @@ use arc_swap::ArcSwap;
 use crate::admin::{Facts, Purge, Table, show};
 use crate::config::{Database, Host, Loaded, Reload, Target, Word};
 use crate::pool::pools::{Plan, Pools};
+use crate::reason::Reason;
+use crate::session::caching::Shared;
 use crate::wire::error::PgError;
 
 /// See the module's text.
 #[derive(Debug)]
 pub(super) struct Known {
     pools: Arc<Pools>,
+    caching: Option<Arc<Shared>>,
     /// `SHOW CONFIG`, which changes with each reload.
     settings: ArcSwap<Table>,
 }
 
 impl Known {
-    pub(super) fn new(pools: Arc<Pools>, loaded: &Loaded) -> Self {
+    pub(super) fn new(pools: Arc<Pools>, caching: Option<Arc<Shared>>, loaded: &Loaded) -> Self {
         Self {
             pools,
+            caching,
             settings: ArcSwap::from_pointee(settings(loaded)),
         }
     }
@@ -100,19 +104,75 @@ fn place(target: &Target) -> (Option<String>, Option<String>) {
 
 impl Facts for Known {
     fn cache(&self) -> Table {
-        Table::of(show::CACHE)
+        let mut table = Table::of(show::CACHE);
+        let mut add = |name: &str, value: String| {
+            table.rows.push(vec![Some(name.to_owned()), Some(value)]);
+        };
+        let Some(shared) = &self.caching else {
+            add("level", "off".to_owned());
+            return table;
+        };
+        let (policy, usage, audited) = (shared.policy.load(), shared.usage(), shared.audited());
+        add("level", policy.level.as_str().to_owned());
+        add("mode", policy.mode.as_str().to_owned());
+        add("entries", usage.entries.to_string());
+        add("bytes", usage.bytes.to_string());
+        for (reason, count) in shared.stats.snapshot() {
+            if matches!(
+                reason,
+                Reason::Hit | Reason::Miss | Reason::Expired | Reason::Stale
+            ) {
+                add(reason.as_str(), count.to_string());
+            }
+        }
+        add("compared", audited.compared.to_string());
+        add("differed", audited.differed.to_string());
+        table
     }
 
     fn queries(&self) -> Table {
-        Table::of(show::QUERIES)
+        let mut table = Table::of(show::QUERIES);
+        for report in self.caching.iter().flat_map(|shared| shared.queries()) {
+            table.rows.push(vec![
+                Some(report.shape),
+                Some(report.database),
+                Some(report.calls.to_string()),
+                Some(report.hits.to_string()),
+                Some(report.misses.to_string()),
+                Some(report.bypasses.to_string()),
+                report.reason,
+                Some(report.text),
+            ]);
+        }
+        table
     }
 
     fn tables(&self) -> Table {
-        Table::of(show::TABLES)
+        let mut table = Table::of(show::TABLES);
+        let reports = self.caching.iter().flat_map(|shared| shared.tables());
+        for ((database, name), report) in reports {
+            table.rows.push(vec![
+                Some(database),
+                Some(name),
+                Some(report.reads.to_string()),
+                Some(report.hits.to_string()),
+                Some(report.writes.to_string()),
+                Some(report.invalidations.to_string()),
+            ]);
+        }
+        table
     }
 
     fn bypasses(&self) -> Table {
-        Table::of(show::BYPASSES)
+        let mut table = Table::of(show::BYPASSES);
+        for (reason, count) in self.caching.iter().flat_map(|shared| shared.bypasses()) {
+            table.rows.push(vec![
+                Some(reason.as_str().to_owned()),
+                Some(count.to_string()),
+                Some(reason.sentence().to_owned()),
+            ]);
+        }
+        table
     }
 
     fn config(&self) -> Table {
@@ -123,10 +183,22 @@ impl Facts for Known {
         databases(&self.pools.plan())
     }
 
-    fn purge(&self, _what: &Purge) -> Result<u64, PgError> {
-        Err(PgError::error(
-            "0A000",
-            "this version keeps no results that could be purged",
-        ))
+    fn purge(&self, what: &Purge) -> Result<u64, PgError> {
+        let Some(shared) = &self.caching else {
+            return Ok(0);
+        };
+        let (purged, kind, name) = match what {
+            Purge::All => return Ok(shared.purge_all()),
+            Purge::Table(name) => (shared.purge_table(name), "table", name),
+            Purge::Shape(name) => (shared.purge_shape(name), "shape", name),
+            Purge::Database(name) => (shared.purge_database(name), "database", name),
+        };
+        purged.ok_or_else(|| {
+            PgError::error(
+                "42704",
+                format!("nothing is known of the {kind} \"{name}\""),
+            )
+            .hint("SHOW QUERIES and SHOW TABLES list what is known; PURGE alone forgets all.")
+        })
     }
 }

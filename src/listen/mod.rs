@@ -18,11 +18,13 @@ use tokio::sync::{Semaphore, watch};
 use self::facts::Known;
 use self::upstreams::Questions;
 use crate::admin::console::Console;
+use crate::cache;
 use crate::config::{Admin, AuthMode, Config, Listen, Loaded};
 use crate::limits::{Counted, Counts, Kind};
 use crate::pool::pools::{Plan, Pools};
 use crate::pool::{LeaseError, upstream};
 use crate::session::Session;
+use crate::session::caching::Shared;
 use crate::session::cancel::{DRAIN, KILL, Registered, Registry};
 use crate::session::end::End;
 use crate::session::greet::{self, Gate, GreetError, Greeting, Login, Users};
@@ -77,6 +79,8 @@ pub struct Door {
     facts: Arc<Known>,
     turned_away: Arc<Semaphore>,
     draining: AtomicBool,
+    /// The cache, unless it is off.
+    caching: Option<Arc<Shared>>,
     /// How many connections have a task.
     running: watch::Sender<usize>,
 }
@@ -110,8 +114,22 @@ fn plan(config: &Config) -> Plan {
         pool: config.pool.clone(),
         databases: config.databases.clone(),
         users: config.auth.users.clone(),
-        declared: Arc::default(),
+        declared: Arc::new(config.cache.declared()),
     }
+}
+
+/// The process's cache, unless nobody may use it.
+fn caching(config: &Config) -> Option<Arc<Shared>> {
+    let policy = config.policy();
+    if policy.is_off() {
+        return None;
+    }
+    let limits = cache::Limits {
+        bytes_max: config.cache.bytes_max.0,
+        result_bytes_max: usize::try_from(config.cache.result_bytes_max.0).unwrap_or(usize::MAX),
+        entries_max: config.cache.entries_max.map(|entries| entries as u64),
+    };
+    Some(Shared::new(cache::Cache::new(limits), policy))
 }
 
 impl Door {
@@ -122,11 +140,13 @@ impl Door {
     pub fn new(loaded: &Loaded) -> Result<Arc<Self>, Error> {
         let config = &loaded.config;
         let pools = Arc::new(Pools::new(plan(config)));
+        let caching = caching(config);
         Ok(Arc::new(Self {
             rules: ArcSwap::from_pointee(Rules::new(config, &pools, None)?),
             tls: Acceptor::new(&config.listen.tls)?,
-            facts: Arc::new(Known::new(Arc::clone(&pools), loaded)),
+            facts: Arc::new(Known::new(Arc::clone(&pools), caching.clone(), loaded)),
             pools,
+            caching,
             registry: Arc::default(),
             counts: Arc::default(),
             cancels: Semaphore::new(CANCELS_MAX),
@@ -146,6 +166,15 @@ impl Door {
         let rules = Rules::new(config, &self.pools, Some(&self.rules.load().users))?;
         self.tls.reload(&config.listen.tls)?;
         self.pools.replan(rules.plan.clone());
+        let policy = config.policy();
+        match &self.caching {
+            Some(shared) => shared.policy.store(Arc::new(policy)),
+            // What sessions wrote until now was not followed.
+            None if !policy.is_off() => {
+                tracing::warn!("the cache was off from the start: only a restart switches it on");
+            }
+            None => {}
+        }
         self.rules.store(Arc::new(rules));
         self.facts.reload(loaded);
         Ok(())
@@ -292,6 +321,9 @@ impl Door {
             Err(error) => return Err(refuse(stream, pending, error.into()).await),
         };
         let draining = self.draining.load(Ordering::Acquire);
+        let caching = self.caching.as_ref();
+        let caching = caching.map(|shared| shared.join(&found.pool, &database, &user));
+        let found = (found, caching);
         match Session::open((stream, pending), &settings, found, registered).await {
             Ok(session) if draining => {
                 session.drain();

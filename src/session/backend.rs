@@ -10,6 +10,7 @@ use super::held::{Adjusting, LastWords, Note, Rest};
 use super::link::{Link, upstream_frame, upstream_unexpected};
 use crate::config::PoolMode;
 use crate::pool::state::Reported;
+use crate::reason::Reason;
 use crate::wire::error;
 use crate::wire::frame::{self, FrameError, HEADER_BYTES, Header};
 use crate::wire::replies::{Event, Kind, Show, Status};
@@ -42,7 +43,11 @@ impl Link<'_> {
             self.held.inbox.reserve(need);
         }
         self.held.inbox.release();
-        Ok(!self.client.out.has_room())
+        let full = !self.client.out.has_room();
+        if full && let Some(filling) = self.held.filling.as_mut() {
+            filling.slow();
+        }
+        Ok(full)
     }
 
     /// How many of `bytes` were used up.
@@ -101,6 +106,9 @@ impl Link<'_> {
         if self.held.rest.bytes > 0 {
             let count = self.held.rest.bytes.min(bytes.len());
             self.held.rest.bytes -= count;
+            if let Some(filling) = self.held.filling.as_mut() {
+                filling.more(self.held.rest.tag, bytes.get(..count).unwrap_or_default());
+            }
             return Ok(match (count, self.held.rest.hidden) {
                 (0, _) => Next::Wait,
                 (_, true) => Next::Dropped(count),
@@ -117,14 +125,30 @@ impl Link<'_> {
             return Ok(Next::Wait);
         }
         let body = bytes.get(HEADER_BYTES..here).unwrap_or_default();
+        self.keep(header, bytes.get(..here).unwrap_or_default());
         let next = self.message(header, body, scratch)?;
         if here < header.bytes {
             self.held.rest = Rest {
                 bytes: header.bytes - here,
+                tag: header.tag,
                 hidden: matches!(next, Next::Dropped(_)),
             };
         }
         Ok(next)
+    }
+
+    /// Copies what belongs to a result that is kept. Asked before the reply queue moves on.
+    fn keep(&mut self, header: Header, raw: &[u8]) {
+        let Some(filling) = self.held.filling.as_mut() else {
+            return;
+        };
+        if self.held.replies.show() != Show::Hide {
+            filling.frame(raw);
+        }
+        if header.tag == b'E' {
+            // Also one of ours: whatever was asked, it did not run as the client sent it.
+            filling.spoil(Reason::NotClean);
+        }
     }
 
     fn message(&mut self, header: Header, body: &[u8], scratch: &mut Vec<u8>) -> Result<Next, End> {
@@ -149,6 +173,10 @@ impl Link<'_> {
             b'D' | b'd' => false,
             b'E' => self.error(body, scratch),
             b'S' => self.parameter(body, show).map_err(upstream_frame)?,
+            b't' => {
+                self.described(body);
+                false
+            }
             _ => false,
         };
         let event = self
@@ -179,10 +207,14 @@ impl Link<'_> {
             Event::Nothing => Ok(false),
             Event::Statement => Ok(self.statement(body, scratch)),
             Event::Answered(entry) => {
-                if let Note::Running { work, .. } = entry.note
-                    && let Some(statement) = work.first()
-                {
-                    effects::completed(self.held, self.state, statement, body);
+                match (entry.note, self.caching) {
+                    (Note::Running { work, .. }, _) => {
+                        if let Some(statement) = work.first() {
+                            effects::completed(self.held, self.state, statement, body);
+                        }
+                    }
+                    (Note::Described(learning), Some(caching)) => learning.learned(caching, body),
+                    _ => {}
                 }
                 Ok(false)
             }
@@ -197,6 +229,11 @@ impl Link<'_> {
                 entry,
                 failed,
             } => {
+                if entry.is_some()
+                    && let Some(writes) = self.held.writes.as_mut()
+                {
+                    writes.ready(status);
+                }
                 if matches!(&entry, Some(entry) if matches!(entry.note, Note::Settings)) {
                     self.settled(scratch);
                     return Ok(true);
@@ -274,6 +311,9 @@ impl Link<'_> {
                 self.pool.catalog.invalidate();
             }
         }
+        if show != Show::Hide {
+            self.kept(status, scratch);
+        }
         if self.held.is_refused() {
             // To the client only its own BEGIN began something; our settings' did not.
             let status: &[u8] = if self.held.begun.is_some() {
@@ -293,6 +333,27 @@ impl Link<'_> {
             return Err(End::TransactionBlock);
         }
         Ok(false)
+    }
+
+    /// ParameterDescription, in front of a statement's description.
+    fn described(&mut self, body: &[u8]) {
+        if let Some(entry) = self.held.replies.front_mut()
+            && let Note::Described(learning) = &mut entry.note
+        {
+            learning.parameters = Some(body.into());
+        }
+    }
+
+    /// The client's request is answered: what was copied of it becomes an entry.
+    fn kept(&mut self, status: Status, scratch: &mut Vec<u8>) {
+        let mut why = None;
+        if let (Some(filling), Some(caching)) = (self.held.filling.take(), self.caching) {
+            why = filling.finish(status, caching).err();
+        }
+        if let Some(mut explained) = self.held.explained.take() {
+            explained.reason = why.unwrap_or(explained.reason);
+            explained.notice(scratch);
+        }
     }
 
     /// An error; true when the scratch buffer has another one that the client sees instead.
@@ -326,6 +387,7 @@ impl Link<'_> {
                 | Note::Unnamed
                 | Note::Ours { .. }
                 | Note::Evicted { .. }
+                | Note::Described(_)
                 | Note::Closed { .. } => {}
             }
         }

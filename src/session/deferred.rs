@@ -100,6 +100,10 @@ impl Held {
             Deferred::No => return,
             Deferred::Begun(text) => {
                 self.query(&mut out, &text, Note::None);
+                if let Some(writes) = self.writes.as_mut() {
+                    // BEGIN does not fail, unless our settings did; then nothing else is done either.
+                    writes.begins(Status::Transaction);
+                }
                 self.begun = Some(text);
             }
             Deferred::Failed(text) => {

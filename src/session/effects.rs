@@ -83,6 +83,15 @@ fn apply(held: &mut Held, state: &mut State, effect: &Effect, tag: &[u8]) {
             held.settings.rollback();
             ask(held);
         }
+        Effect::PrepareTransaction(gid) => {
+            // A transaction that had failed is rolled back instead.
+            if let Some(writes) = held.writes.as_mut()
+                && tag.starts_with(b"PREPARE")
+                && !gid.is_empty()
+            {
+                writes.prepared(gid);
+            }
+        }
         Effect::Savepoint(name) => {
             state.settings.savepoint(name);
             held.settings.savepoint(name);
@@ -99,7 +108,6 @@ fn apply(held: &mut Held, state: &mut State, effect: &Effect, tag: &[u8]) {
         Effect::SetLocal
         | Effect::DiscardPlans
         | Effect::Begin
-        | Effect::PrepareTransaction(_)
         | Effect::Execute(_)
         | Effect::Prepare(_)
         | Effect::ReadsSequence => {}

@@ -7,8 +7,7 @@ use super::end::End;
 use super::held::{Adjusting, Note};
 use super::link::Link;
 use super::refuse;
-use super::state::{self, Unnamed, Work};
-use crate::pool::statements::fresh_id;
+use super::state::{Meant, Work};
 use crate::sql::effect::{self, Effect};
 use crate::wire::frame::{self, FrameError, HEADER_BYTES, Header};
 use crate::wire::replies::{Kind, Show};
@@ -131,6 +130,7 @@ impl Link<'_> {
         }
         if self.held.between_requests() {
             self.held.series.begin();
+            self.held.begins_request();
         }
         let next = self.handle(&frame, scratch)?;
         if !matches!(next, Next::Wait) {
@@ -160,6 +160,7 @@ impl Link<'_> {
                 self.resettle(scratch);
                 // It may call any function, by number.
                 self.held.hide(effect::Hidden::Function);
+                self.writes_everything();
                 self.held
                     .expect(Kind::FunctionCall, Show::Forward, Note::None);
                 Ok(Next::Raw(frame.here()))
@@ -178,8 +179,8 @@ impl Link<'_> {
     }
 
     fn query(&mut self, frame: &Frame<'_>, scratch: &mut Vec<u8>) -> Result<Next, End> {
-        let work = self.analyze(frame);
-        let ends = !frame.whole || work.as_deref().is_some_and(ends_transaction);
+        let (meant, _) = self.read(frame, false);
+        let ends = !frame.whole || meant.work.as_deref().is_some_and(ends_transaction);
         if ends && self.held.is_adjusting() {
             return Ok(Next::Wait);
         }
@@ -188,7 +189,8 @@ impl Link<'_> {
         }
         self.resettle(scratch);
         self.state.unnamed = None;
-        let Some(work) = work else {
+        self.writes(&meant);
+        let Some(work) = meant.work else {
             self.held.lease.unnamed = 0;
             self.held.expect(Kind::Query, Show::Forward, Note::None);
             return Ok(Next::Raw(frame.here()));
@@ -246,13 +248,14 @@ impl Link<'_> {
 
     fn parse(&mut self, frame: &Frame<'_>, scratch: &mut Vec<u8>) -> Result<Next, End> {
         let (name, body) = frame::split_cstr(frame.body).ok_or(FrameError::Format)?;
-        let work = self.analyze(&Frame {
+        let text = Frame {
             header: frame.header,
             body,
             whole: frame.whole,
-        });
+        };
+        let (meant, reading) = self.read(&text, true);
         self.resettle(scratch);
-        if let Some(statements) = work.as_deref() {
+        if let Some(statements) = meant.work.as_deref() {
             if let Some(error) = refuse::refusal(statements, self.rules) {
                 return Ok(self.refuse(frame, scratch, error));
             }
@@ -262,25 +265,14 @@ impl Link<'_> {
             self.put_by_name(statements, false, scratch);
         }
         if !name.is_empty() {
-            return self.parse_named(frame, (name, body), work, scratch);
+            return self.parse_named(frame, (name, body), (meant, reading), scratch);
         }
-        let mut unnamed = self.state.unnamed.take().unwrap_or_else(|| Unnamed {
-            id: 0,
-            body: Vec::new(),
-            work: None,
-        });
-        unnamed.id = fresh_id();
-        unnamed.work = work;
-        unnamed.body.clear();
-        self.held.lease.unnamed = unnamed.id;
-        if frame.whole {
-            unnamed.body.extend_from_slice(body);
-            self.state.unnamed = Some(unnamed);
-        } else {
+        let kept = if frame.whole { body } else { &[] };
+        if !frame.whole {
             // Too large to be kept, so it cannot be made again elsewhere.
             self.held.pins.add(effect::SessionState::Prepared);
-            self.state.unnamed = Some(unnamed);
         }
+        self.held.lease.unnamed = self.state.parse_unnamed(kept, meant, reading);
         self.held.expect(Kind::Parse, Show::Forward, Note::Unnamed);
         Ok(Next::Raw(frame.here()))
     }
@@ -290,15 +282,16 @@ impl Link<'_> {
         let (name, values) = frame::split_cstr(rest).ok_or(FrameError::Format)?;
         self.resettle(scratch);
         if name.is_empty() {
-            let work = self.use_unnamed(scratch);
-            self.bound(portal, work, values, frame.whole);
+            let meant = self.use_unnamed(scratch);
+            self.bound(portal, meant, values, frame.whole);
             return Ok(Next::Raw(frame.here()));
         }
-        let Some((ours, work)) = self.use_named(name, scratch) else {
-            self.bound(portal, None, values, frame.whole);
+        let Some((ours, meant)) = self.use_named(name, scratch) else {
+            // One that SQL prepared may have the name.
+            self.bound(portal, self.unknown(), values, frame.whole);
             return Ok(Next::Raw(frame.here()));
         };
-        self.bound(portal, work, values, frame.whole);
+        self.bound(portal, meant, values, frame.whole);
         let body = frame.header.bytes - HEADER_BYTES + ours.len() - (name.len() + 1);
         frame::push_header(scratch, b'B', body);
         scratch.extend_from_slice(portal);
@@ -308,17 +301,17 @@ impl Link<'_> {
         Ok(Next::Replaced(frame.here()))
     }
 
-    fn bound(&mut self, portal: &[u8], work: Work, values: &[u8], whole: bool) {
+    fn bound(&mut self, portal: &[u8], mut meant: Meant, values: &[u8], whole: bool) {
         self.held.expect(Kind::Bind, Show::Forward, Note::None);
-        if let Some(statements) = work.as_deref() {
+        if let Some(statements) = meant.work.as_deref() {
             // Functions may already run when the plan is made.
             self.held.runs(statements);
         }
-        let work = match work {
+        meant.work = match meant.work {
             Some(statements) if whole => Some(super::params::fill_in(statements, values)),
             other => other,
         };
-        self.state.bind(portal, work);
+        self.state.bind(portal, meant);
     }
 
     fn describe(&mut self, frame: &Frame<'_>, scratch: &mut Vec<u8>) -> Result<Next, End> {
@@ -328,13 +321,17 @@ impl Link<'_> {
             self.held.expect(Kind::Describe, Show::Forward, Note::None);
             return Ok(Next::Raw(frame.here()));
         }
+        let note = match self.learn(name) {
+            Some(learning) => Note::Described(Box::new(learning)),
+            None => Note::None,
+        };
         if name.is_empty() {
             self.use_unnamed(scratch);
-            self.held.expect(Kind::Describe, Show::Forward, Note::None);
+            self.held.expect(Kind::Describe, Show::Forward, note);
             return Ok(Next::Raw(frame.here()));
         }
         let found = self.use_named(name, scratch);
-        self.held.expect(Kind::Describe, Show::Forward, Note::None);
+        self.held.expect(Kind::Describe, Show::Forward, note);
         let Some((ours, _)) = found else {
             return Ok(Next::Raw(frame.here()));
         };
@@ -344,16 +341,17 @@ impl Link<'_> {
 
     fn execute(&mut self, frame: &Frame<'_>, scratch: &mut Vec<u8>) -> Result<Next, End> {
         let (portal, _rows) = frame::split_cstr(frame.body).ok_or(FrameError::Format)?;
-        let work = self.state.portal(portal);
-        let ends = work.as_deref().is_some_and(ends_transaction);
+        let meant = self.state.portal(portal).unwrap_or_else(|| self.unknown());
+        let ends = meant.work.as_deref().is_some_and(ends_transaction);
         if ends && self.held.is_adjusting() {
             return Ok(Next::Wait);
         }
         if ends && self.held.is_refused() {
             return self.refuse_again(frame, scratch);
         }
+        self.writes(&meant);
         self.held
-            .expect(Kind::Execute, Show::Forward, running(work));
+            .expect(Kind::Execute, Show::Forward, running(meant.work));
         Ok(Next::Raw(frame.here()))
     }
 
@@ -391,19 +389,6 @@ impl Link<'_> {
             self.held.expect(Kind::Parse, Show::Forward, note);
         }
         Next::Replaced(frame.here())
-    }
-
-    /// What the text of a Query, or of a Parse behind its name, does.
-    fn analyze(&self, frame: &Frame<'_>) -> Work {
-        if !frame.whole {
-            return state::opaque();
-        }
-        let (text, _) = frame::split_cstr(frame.body)?;
-        let conforming = self.held.lease.reported.standard_conforming();
-        let snapshot = self.pool.catalog.current();
-        // DDL of this very transaction is in nobody's snapshot.
-        let snapshot = snapshot.as_deref().filter(|_| !self.held.changed_catalog);
-        state::work(crate::sql::analyze(text, conforming, snapshot))
     }
 
     /// Another session's `nextval` must not answer this one's `currval`: an honest error instead.

@@ -2,14 +2,23 @@
 
 use std::sync::Arc;
 
+use tokio::time::Instant;
+
 use super::buffer::Inbox;
+use super::explain::Explained;
+use super::filling::Filling;
 use super::heal::Series;
+use super::lookup::Learning;
 use super::outbox::Outbox;
 use super::pin::Pins;
+use super::serve::Asking;
 use super::settings::Staged;
 use super::state::Named;
+use crate::cache::generation::Generations;
+use crate::invalidate::Writes;
 use crate::pool::lease::Lease;
 use crate::pool::statements::Statement;
+use crate::reason::Reason;
 use crate::sql::effect::{self, Hidden};
 use crate::wire::error::PgError;
 use crate::wire::frame;
@@ -54,6 +63,8 @@ pub(super) enum Note {
     },
     /// Our own query that brings the upstream to the client's settings.
     Settings,
+    /// The client's Describe of a statement whose description is remembered.
+    Described(Box<Learning>),
     /// Sent to fail: this error takes the place of the upstream's.
     Refused(Box<PgError>),
 }
@@ -62,6 +73,8 @@ pub(super) enum Note {
 #[derive(Clone, Copy, Debug, Default)]
 pub(super) struct Rest {
     pub(super) bytes: usize,
+    /// The frame's.
+    pub(super) tag: u8,
     /// The client does not see it.
     pub(super) hidden: bool,
 }
@@ -117,12 +130,23 @@ pub(super) struct Held {
     /// DDL ran that may change which functions are to be trusted.
     pub(super) changed_catalog: bool,
     pub(super) turn: Turn,
+    /// What it writes, when there is a cache.
+    pub(super) writes: Option<Writes>,
+    /// The result of the request under way is kept.
+    pub(super) filling: Option<Box<Filling>>,
+    /// Why the first request was not answered from the cache, and since when it waits, until it is
+    /// counted.
+    pub(super) asked: Option<(Reason, Instant)>,
+    /// What the client is told of its request, if it wants to be.
+    pub(super) explained: Option<Box<Explained>>,
     /// The BEGIN that was held back, while our settings query may still fail.
     pub(super) begun: Option<Box<[u8]>>,
 }
 
 impl Held {
-    pub(super) fn new(lease: Lease) -> Self {
+    pub(super) fn new(lease: Lease, generations: Option<&Arc<Generations>>) -> Self {
+        let pid = i32::from_be_bytes(lease.cancel.pid.to_be_bytes());
+        let writes = generations.map(|generations| Writes::new(Arc::clone(generations), pid));
         let settings = Staged::new(Arc::clone(&lease.settings));
         Self {
             lease,
@@ -140,6 +164,10 @@ impl Held {
             by_name: Vec::new(),
             changed_catalog: false,
             turn: Turn::Running,
+            writes,
+            filling: None,
+            asked: None,
+            explained: None,
             begun: None,
         }
     }
@@ -161,7 +189,31 @@ impl Held {
 
     /// A message with an answer goes out.
     pub(super) fn expect(&mut self, kind: Kind, show: Show, note: Note) -> Option<Entry<Note>> {
-        self.replies.push(Entry { kind, show, note })
+        let ignored = self.replies.push(Entry { kind, show, note });
+        let asks = matches!(kind, Kind::Query | Kind::FunctionCall | Kind::Sync);
+        if asks
+            && ignored.is_none()
+            && let Some(writes) = self.writes.as_mut()
+        {
+            writes.asks();
+        }
+        ignored
+    }
+
+    /// This request is the first that it is asked.
+    pub(super) fn asks(&mut self, asking: Asking) {
+        self.filling = asking.filling;
+        if let Some(filling) = self.filling.as_mut() {
+            filling.started(Instant::now());
+        }
+        self.asked = asking.reason.map(|reason| (reason, asking.at));
+    }
+
+    /// The client's first message while nothing is outstanding.
+    pub(super) fn begins_request(&mut self) {
+        if let Some(writes) = self.writes.as_mut() {
+            writes.begins(self.replies.status());
+        }
     }
 
     /// These statements may run from now on: what they may do unseen has happened.

@@ -1,7 +1,9 @@
 //! A client and the upstream it holds, for as long as one step takes.
 
+use std::sync::Arc;
 use std::task::{Context, Poll};
 
+use super::caching::Caching;
 use super::client::Client;
 use super::end::{End, UpstreamFault};
 use super::held::{Held, LastWords};
@@ -18,6 +20,8 @@ pub(super) struct Link<'a> {
     pub(super) state: &'a mut State,
     pub(super) pool: &'a Pool,
     pub(super) rules: Rules,
+    /// The session's part in the cache, if there is one.
+    pub(super) caching: Option<&'a Arc<Caching>>,
 }
 
 impl Link<'_> {

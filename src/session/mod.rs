@@ -4,36 +4,51 @@
 //! again, settles what is left of the client's state on it, and gives it back.
 
 mod ask;
+mod asked;
 mod backend;
 mod buffer;
+pub mod caching;
 pub mod cancel;
 mod client;
+mod context;
 mod deferred;
 mod effects;
 pub mod end;
+mod errand;
+mod explain;
 mod farewell;
+mod filling;
+mod follow;
+mod form;
 mod frontend;
 pub mod greet;
 mod heal;
 mod held;
 mod link;
+mod lookup;
+mod neutral;
 pub mod open;
 mod outbox;
 mod params;
 mod pin;
 mod prepared;
+mod reading;
 pub mod refuse;
 pub mod replication;
+pub mod report;
+mod serve;
 mod settings;
 mod settle;
+mod shapes;
 mod state;
-pub mod switches;
+mod switches;
 mod turn;
 
 use std::future::poll_fn;
 use std::sync::Arc;
 use std::task::{Context, Poll};
 
+use self::caching::Caching;
 use self::cancel::{CANCELLED, DRAIN, Handle, KILL, Registered};
 use self::client::{Client, Front};
 use self::deferred::Deferred;
@@ -42,6 +57,7 @@ use self::held::Held;
 use self::link::Link;
 use self::pin::Pins;
 use self::refuse::Rules;
+use self::serve::Asking;
 use self::state::State;
 use crate::config::PoolMode;
 use crate::pool::Pool;
@@ -61,6 +77,10 @@ pub struct Session {
     registered: Registered,
     /// The text of a BEGIN that no upstream knows of yet: see [`deferred`].
     deferred: Deferred,
+    /// Its part in the cache, if there is one.
+    caching: Option<Arc<Caching>>,
+    /// The request that an upstream is about to be asked for.
+    asking: Option<Asking>,
 }
 
 impl Session {
@@ -98,8 +118,12 @@ impl Session {
         loop {
             match self.client.front()? {
                 Front::Request => {
-                    if !self.answer_block().await? {
+                    if !self.answer_block().await? && !self.answer_cached().await? {
                         return Ok(());
+                    }
+                    if !self.client.out.has_room() {
+                        // A client that pipelines hits reads its answers before it gets more.
+                        self.client.flush().await.map_err(End::Client)?;
                     }
                 }
                 Front::Terminate => return Err(End::Terminated),
@@ -221,7 +245,9 @@ impl Session {
     /// Takes the upstream into use: brings it to the client's settings, with the next request.
     fn hold(&mut self, lease: Lease) {
         self.registered.handle().hold(&lease.cancel);
-        let mut held = Held::new(lease);
+        let generations = self.caching.as_ref();
+        let generations = generations.map(|_| self.pool.catalog.generations());
+        let mut held = Held::new(lease, generations);
         if self.rules.mode == PoolMode::Session {
             held.pins = Pins::session_mode();
         }
@@ -231,9 +257,13 @@ impl Session {
             state: &mut self.state,
             pool: &self.pool,
             rules: self.rules,
+            caching: self.caching.as_ref(),
         };
         link.bring_to_settings();
         held.begin(std::mem::take(&mut self.deferred));
+        if let Some(asking) = self.asking.take() {
+            held.asks(asking);
+        }
         self.held = Some(held);
     }
 
@@ -251,6 +281,7 @@ impl Session {
                 state: &mut self.state,
                 pool: &self.pool,
                 rules: self.rules,
+                caching: self.caching.as_ref(),
             }
             .poll_relay(cx)
         })

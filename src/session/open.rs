@@ -4,6 +4,7 @@ use std::sync::Arc;
 
 use super::Session;
 use super::ask::AskError;
+use super::caching::Caching;
 use super::cancel::Registered;
 use super::client::Client;
 use super::deferred::Deferred;
@@ -63,7 +64,7 @@ impl Session {
     pub async fn open(
         (stream, pending): (Stream, Vec<u8>),
         startup: &[Parameter],
-        found: Found,
+        (found, caching): (Found, Option<Arc<Caching>>),
         registered: Registered,
     ) -> Result<Self, (Stream, Refused)> {
         let (settings, reported) = match effect_of(&found.pool, startup).await {
@@ -93,6 +94,8 @@ impl Session {
             },
             registered,
             deferred: Deferred::No,
+            caching,
+            asking: None,
         })
     }
 }
@@ -134,7 +137,7 @@ async fn effect_of(pool: &Arc<Pool>, startup: &[Parameter]) -> Result<Effect, Re
 }
 
 async fn try_on_upstream(pool: &Arc<Pool>, mut settings: Settings) -> Result<Effect, Refused> {
-    let mut held = Held::new(pool.lease().await?);
+    let mut held = Held::new(pool.lease().await?, None);
     let sql = held.settings.now().difference(&settings);
     if !sql.is_empty() {
         match held.ask(&sql).await {

@@ -6,7 +6,7 @@ use super::end::End;
 use super::frontend::{Frame, Next};
 use super::held::Note;
 use super::link::Link;
-use super::state::{NAMES_MAX, Named, Unnamed, Work};
+use super::state::{Meant, NAMES_MAX, Named, Reading, State, Unnamed};
 use crate::pool::statements::{Identity, Statement, fresh_id};
 use crate::sql::effect::{self, Effect};
 use crate::wire::error::PgError;
@@ -25,7 +25,7 @@ impl Link<'_> {
         &mut self,
         frame: &Frame<'_>,
         (name, body): (&[u8], &[u8]),
-        work: Work,
+        (meant, reading): (Meant, Option<Arc<Reading>>),
         scratch: &mut Vec<u8>,
     ) -> Result<Next, End> {
         if let Some(known) = self.state.statements.get(name) {
@@ -55,11 +55,7 @@ impl Link<'_> {
             self.held.expect(Kind::Parse, Show::Forward, Note::None);
             return Ok(Next::Raw(frame.body.len() + frame::HEADER_BYTES));
         }
-        let statement = self.pool.statements.intern(Identity {
-            body: body.into(),
-            vector: self.state.vector(),
-            alone: if has_moment(body) { fresh_id() } else { 0 },
-        });
+        let statement = self.pool.statements.intern(self.state.identity(body));
         let id = statement.id;
         self.held.used.push(Arc::clone(&statement));
         self.held.series.parsed.push(name.into());
@@ -78,9 +74,12 @@ impl Link<'_> {
             frame::push(scratch, b'P', &[&statement.name(), body]);
             self.held.expect(Kind::Parse, Show::Forward, note);
         }
-        self.state
-            .statements
-            .insert(name.into(), Named { statement, work });
+        let named = Named {
+            statement,
+            meant,
+            reading,
+        };
+        self.state.statements.insert(name.into(), named);
         self.replaced(frame)
     }
 
@@ -94,7 +93,7 @@ impl Link<'_> {
         &mut self,
         name: &[u8],
         scratch: &mut Vec<u8>,
-    ) -> Option<(Vec<u8>, Work)> {
+    ) -> Option<(Vec<u8>, Meant)> {
         let named = self.state.statements.get_mut(name)?;
         if named.statement.is_retired() {
             named.statement = self.pool.statements.intern(Identity {
@@ -104,14 +103,14 @@ impl Link<'_> {
             });
         }
         let statement = Arc::clone(&named.statement);
-        let work = named.work.clone();
+        let meant = named.meant.clone();
         self.put_on_upstream(&statement, scratch);
-        Some((statement.name(), work))
+        Some((statement.name(), meant))
     }
 
     /// The same for the unnamed statement. When the client has none, the upstream must have none
     /// either, so that its error is the true one.
-    pub(super) fn use_unnamed(&mut self, scratch: &mut Vec<u8>) -> Work {
+    pub(super) fn use_unnamed(&mut self, scratch: &mut Vec<u8>) -> Meant {
         // One too large to be kept is only where it was parsed.
         let here = self.held.lease.unnamed;
         let kept = |unnamed: &&Unnamed| unnamed.id == here || !unnamed.body.is_empty();
@@ -121,15 +120,15 @@ impl Link<'_> {
                 frame::push(scratch, b'C', &[b"S\0"]);
                 self.held.expect(Kind::Close, Show::Hide, Note::None);
             }
-            return None;
+            return Meant::default();
         };
-        let (id, work) = (unnamed.id, unnamed.work.clone());
+        let (id, meant) = (unnamed.id, unnamed.meant.clone());
         if self.held.lease.unnamed != id {
             frame::push(scratch, b'P', &[b"\0", &unnamed.body]);
             self.held.lease.unnamed = id;
             self.held.expect(Kind::Parse, Show::Hide, Note::Unnamed);
         }
-        work
+        meant
     }
 
     fn put_on_upstream(&mut self, statement: &Arc<Statement>, scratch: &mut Vec<u8>) {
@@ -238,7 +237,22 @@ impl Link<'_> {
                     super::effects::failed(self.held, statement);
                 }
             }
-            Note::None | Note::Duplicate { .. } | Note::Settings | Note::Refused(_) => {}
+            Note::None
+            | Note::Duplicate { .. }
+            | Note::Settings
+            | Note::Described(_)
+            | Note::Refused(_) => {}
+        }
+    }
+}
+
+impl State {
+    /// What a statement with this Parse body, behind its name, is shared by.
+    pub(super) fn identity(&self, body: &[u8]) -> Identity {
+        Identity {
+            body: body.into(),
+            vector: self.vector(),
+            alone: if has_moment(body) { fresh_id() } else { 0 },
         }
     }
 }

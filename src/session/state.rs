@@ -5,9 +5,13 @@ use std::sync::Arc;
 
 use foldhash::fast::RandomState;
 
+use super::context::Context;
+use super::neutral::is_neutral;
 use super::settings::Staged;
+use super::shapes::Known;
+use crate::cache::rules::Hint;
 use crate::pool::state::{Reported, Settings};
-use crate::pool::statements::Statement;
+use crate::pool::statements::{Statement, fresh_id};
 use crate::sql::effect::{self, Analysis, Hidden};
 
 /// The statements of a text, when any of them does something to the session; `None` for a plain one.
@@ -28,6 +32,23 @@ pub(super) fn work(analysis: Analysis) -> Work {
     }
 }
 
+/// What a text means to its session, and to the cache when there is one.
+#[derive(Clone, Debug, Default)]
+pub(super) struct Meant {
+    pub(super) work: Work,
+    pub(super) known: Option<Arc<Known>>,
+}
+
+/// What of a statement's text a cache key is made of.
+#[derive(Debug)]
+pub(super) struct Reading {
+    /// Without comments.
+    pub(super) text: Box<[u8]>,
+    /// A literal may mean a moment.
+    pub(super) moment: bool,
+    pub(super) hint: Option<Hint>,
+}
+
 /// Named statements and named portals a client may have at a time. Real applications have hundreds;
 /// the limit keeps one that never closes any from taking all memory.
 pub(super) const NAMES_MAX: usize = 20_000;
@@ -36,7 +57,8 @@ pub(super) const NAMES_MAX: usize = 20_000;
 #[derive(Clone, Debug)]
 pub(super) struct Named {
     pub(super) statement: Arc<Statement>,
-    pub(super) work: Work,
+    pub(super) meant: Meant,
+    pub(super) reading: Option<Arc<Reading>>,
 }
 
 /// The unnamed statement: it outlives Sync, and ends with the next one or a simple Query.
@@ -46,7 +68,16 @@ pub(super) struct Unnamed {
     pub(super) id: u64,
     /// Parse's body behind the empty name.
     pub(super) body: Vec<u8>,
-    pub(super) work: Work,
+    pub(super) meant: Meant,
+    pub(super) reading: Option<Arc<Reading>>,
+}
+
+/// A statement, as a lookup needs it.
+pub(super) struct Subject {
+    pub(super) known: Option<Arc<Known>>,
+    pub(super) reading: Option<Arc<Reading>>,
+    /// Parse's body behind the name.
+    pub(super) body: Arc<[u8]>,
 }
 
 /// See the module's text.
@@ -62,9 +93,11 @@ pub(super) struct State {
     pub(super) statements: HashMap<Box<[u8]>, Named, RandomState>,
     pub(super) unnamed: Option<Unnamed>,
     /// What the unnamed portal does when executed.
-    pub(super) portal: Work,
+    pub(super) portal: Meant,
     /// The same for named portals, as far as they do anything.
-    pub(super) portals: HashMap<Box<[u8]>, Arc<[effect::Statement]>, RandomState>,
+    pub(super) portals: HashMap<Box<[u8]>, Meant, RandomState>,
+    /// What of this session goes into cache keys, while its settings stay the same.
+    pub(super) context: Option<Box<Context>>,
 }
 
 impl State {
@@ -77,34 +110,71 @@ impl State {
             reported,
             statements: HashMap::default(),
             unnamed: None,
-            portal: None,
+            portal: Meant::default(),
             portals: HashMap::default(),
+            context: None,
         }
     }
 
-    /// What executing this portal does.
-    pub(super) fn portal(&self, name: &[u8]) -> Work {
+    /// The client's statement of this name, or its unnamed one.
+    pub(super) fn subject(&self, name: &[u8]) -> Option<Subject> {
+        let (meant, reading, body) = if name.is_empty() {
+            let unnamed = self.unnamed.as_ref()?;
+            let body = Arc::from(&*unnamed.body);
+            (&unnamed.meant, &unnamed.reading, body)
+        } else {
+            let named = self.statements.get(name)?;
+            let body = Arc::clone(&named.statement.body);
+            (&named.meant, &named.reading, body)
+        };
+        Some(Subject {
+            known: meant.known.clone(),
+            reading: reading.clone(),
+            body,
+        })
+    }
+
+    /// What executing this portal does; `None` for a named one that is not remembered.
+    pub(super) fn portal(&self, name: &[u8]) -> Option<Meant> {
         if name.is_empty() {
-            self.portal.clone()
+            Some(self.portal.clone())
         } else {
             self.portals.get(name).cloned()
         }
     }
 
-    /// A portal was bound to a statement that does `work`.
-    pub(super) fn bind(&mut self, portal: &[u8], work: Work) {
+    /// A portal was bound to a statement that means this.
+    pub(super) fn bind(&mut self, portal: &[u8], meant: Meant) {
         if portal.is_empty() {
-            self.portal = work;
-            return;
+            self.portal = meant;
+        } else if self.portals.len() < NAMES_MAX {
+            self.portals.insert(portal.into(), meant);
+        } else {
+            self.portals.remove(portal);
         }
-        match work {
-            Some(work) if self.portals.len() < NAMES_MAX => {
-                self.portals.insert(portal.into(), work);
-            }
-            _ => {
-                self.portals.remove(portal);
-            }
-        }
+    }
+
+    /// The unnamed statement is this one now; what an upstream that has it is marked with.
+    pub(super) fn parse_unnamed(
+        &mut self,
+        body: &[u8],
+        meant: Meant,
+        reading: Option<Arc<Reading>>,
+    ) -> u64 {
+        let mut kept = match self.unnamed.take() {
+            Some(before) => before.body,
+            None => Vec::new(),
+        };
+        kept.clear();
+        kept.extend_from_slice(body);
+        let id = fresh_id();
+        self.unnamed = Some(Unnamed {
+            id,
+            body: kept,
+            meant,
+            reading,
+        });
+        id
     }
 
     /// `DISCARD ALL`: as it was after login.
@@ -114,24 +184,29 @@ impl State {
             .change(|settings| settings.clone_from(&startup));
         self.statements.clear();
         self.unnamed = None;
-        self.portal = None;
+        self.portal = Meant::default();
         self.portals.clear();
     }
 
-    /// The settings under which the upstream reads literals and names, as bytes to compare (H94).
-    pub(super) fn vector(&self) -> Arc<[u8]> {
-        const READ_BY_PARSE: [&[u8]; 5] = [
+    /// The reported values that decide what a text means and how values are written.
+    pub(super) fn push_reported(&self, out: &mut Vec<u8>) {
+        const NAMES: [&[u8]; 5] = [
             b"DateStyle",
             b"IntervalStyle",
             b"TimeZone",
             b"client_encoding",
             b"standard_conforming_strings",
         ];
-        let mut vector = Vec::new();
-        for name in READ_BY_PARSE {
-            vector.extend_from_slice(self.reported.find(name).unwrap_or_default());
-            vector.push(0);
+        for name in NAMES {
+            out.extend_from_slice(self.reported.find(name).unwrap_or_default());
+            out.push(0);
         }
+    }
+
+    /// The settings under which the upstream reads literals and names, as bytes to compare (H94).
+    pub(super) fn vector(&self) -> Arc<[u8]> {
+        let mut vector = Vec::new();
+        self.push_reported(&mut vector);
         let now = self.settings.now();
         if !now.is_empty() {
             for (name, _) in now.iter().filter(|(name, _)| !is_neutral(name)) {
@@ -142,10 +217,4 @@ impl State {
         }
         vector.into()
     }
-}
-
-/// Settings that cannot change what a statement means (they may at most time it out or name it), and would
-/// only keep clients from sharing it.
-fn is_neutral(name: &str) -> bool {
-    name == "application_name" || name == "client_min_messages" || name.ends_with("_timeout")
 }

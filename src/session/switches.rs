@@ -6,7 +6,7 @@ use crate::sql::set_value;
 
 /// Reads them out of the session's settings; most sessions have none. To be called when the settings
 /// have changed, not for each query.
-pub fn switches(settings: &Settings) -> Switches {
+pub(super) fn switches(settings: &Settings) -> Switches {
     let ours = settings
         .iter()
         .filter(|(name, _)| name.starts_with("pgweir."));

@@ -1,0 +1,196 @@
+//! What all sessions share of the cache, and what those of one database do.
+
+use std::collections::HashMap;
+use std::sync::atomic::{AtomicU64, Ordering::Relaxed};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+
+use arc_swap::{ArcSwap, Guard};
+use tokio::sync::{OwnedSemaphorePermit, Semaphore};
+
+use super::shapes::{Known, Resolved, Shapes};
+use crate::cache::Cache;
+use crate::cache::entry::Entry;
+use crate::cache::key::Contexts;
+use crate::cache::rules::{Policy, Standing};
+use crate::cache::stats::Stats;
+use crate::catalog::Snapshot;
+use crate::pool::Pool;
+use crate::pool::pools::Kept;
+use crate::reason::Reason;
+
+/// The process's cache and the rules it is used by.
+#[derive(Debug)]
+pub struct Shared {
+    pub cache: Arc<Cache>,
+    pub policy: ArcSwap<Policy>,
+    pub contexts: Contexts,
+    pub stats: Stats,
+    /// Answers compared with the database's own, and those that differed.
+    pub compared: AtomicU64,
+    pub differed: AtomicU64,
+    audits: Arc<Semaphore>,
+    databases: Mutex<HashMap<u64, Arc<Database>>>,
+}
+
+/// Hits that are checked at once. Each takes an upstream for as long as its query runs, and clients
+/// come first.
+const AUDITS_MAX: usize = 2;
+
+/// What is known of the texts of one upstream database.
+#[derive(Debug)]
+pub struct Database {
+    /// The client's name of it, of the first who came.
+    pub name: Box<str>,
+    /// The number of its catalog: what makes keys of different databases different.
+    pub id: u64,
+    pub(super) shapes: Shapes,
+    pub catalog: Arc<Kept>,
+    /// What texts that cannot be read are taken for.
+    pub(super) unreadable: Arc<Known>,
+}
+
+/// A session's part in it.
+#[derive(Debug)]
+pub struct Caching {
+    pub shared: Arc<Shared>,
+    pub database: Arc<Database>,
+    /// As the client calls itself and its database: what rules are written in.
+    client_user: Box<str>,
+    client_database: Box<str>,
+    standing: ArcSwap<Standing>,
+}
+
+impl Shared {
+    /// An empty cache.
+    pub fn new(cache: Arc<Cache>, policy: Policy) -> Arc<Self> {
+        Arc::new(Self {
+            cache,
+            policy: ArcSwap::from_pointee(policy),
+            contexts: Contexts::default(),
+            stats: Stats::default(),
+            compared: AtomicU64::new(0),
+            differed: AtomicU64::new(0),
+            audits: Arc::new(Semaphore::new(AUDITS_MAX)),
+            databases: Mutex::default(),
+        })
+    }
+
+    /// The part of a session of `user` on `database`, whose upstreams are this pool's.
+    pub fn join(self: &Arc<Self>, pool: &Pool, database: &str, user: &str) -> Arc<Caching> {
+        let id = pool.catalog.id();
+        let mut databases = self.databases();
+        let known = databases.get(&id).map(Arc::clone);
+        let joined = known.unwrap_or_else(|| {
+            let joined = Arc::new(Database {
+                name: database.into(),
+                id,
+                shapes: Shapes::default(),
+                catalog: Arc::clone(&pool.catalog),
+                unreadable: Known::broken(),
+            });
+            // What no pool uses any more was of another configuration. So there are never more than
+            // pools and sessions.
+            databases.retain(|_, known| {
+                Arc::strong_count(&known.catalog) > 1 || Arc::strong_count(known) > 1
+            });
+            databases.insert(id, Arc::clone(&joined));
+            joined
+        });
+        let standing = Standing::new(self.policy.load_full(), database, user);
+        Arc::new(Caching {
+            shared: Arc::clone(self),
+            database: joined,
+            client_user: user.into(),
+            client_database: database.into(),
+            standing: ArcSwap::from_pointee(standing),
+        })
+    }
+
+    /// All databases that had sessions, in no order.
+    pub fn known_databases(&self) -> Vec<Arc<Database>> {
+        self.databases().values().map(Arc::clone).collect()
+    }
+
+    fn databases(&self) -> MutexGuard<'_, HashMap<u64, Arc<Database>>> {
+        self.databases
+            .lock()
+            .unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+impl Caching {
+    /// The policy as it meets this session.
+    pub(super) fn standing(&self) -> Guard<Arc<Standing>> {
+        let standing = self.standing.load();
+        if standing.is_of(&self.shared.policy.load()) {
+            return standing;
+        }
+        let policy = self.shared.policy.load_full();
+        let renewed = Standing::new(policy, &self.client_database, &self.client_user);
+        self.standing.store(Arc::new(renewed));
+        self.standing.load()
+    }
+
+    /// The qualified names of what a query reads, for rules.
+    pub(super) fn tables(resolved: &Resolved, snapshot: &Snapshot) -> Vec<String> {
+        let relations = resolved.meaning.read.as_deref().unwrap_or_default();
+        let names = relations
+            .iter()
+            .filter_map(|oid| snapshot.relation_name(*oid));
+        names.map(str::to_owned).collect()
+    }
+
+    /// Counts a query that was not answered from memory.
+    pub(super) fn count(&self, known: &Known, reason: Reason) {
+        self.shared.stats.count(reason);
+        if matches!(
+            reason,
+            Reason::Miss | Reason::Expired | Reason::Stale | Reason::Dirty
+        ) {
+            known.stats.miss(reason);
+        } else {
+            known.stats.bypass(reason);
+        }
+    }
+
+    /// Counts one that was.
+    pub(super) fn hit(&self, known: &Known, entry: &Entry) {
+        self.shared.stats.count(Reason::Hit);
+        known.stats.hit(entry.row_count, entry.rows.len());
+    }
+
+    /// The right to check this hit against the database, if it is one of those that are checked and
+    /// not too many are being checked.
+    pub(super) fn audit(&self) -> Option<OwnedSemaphorePermit> {
+        let share = self.standing().policy().audit;
+        if !share.takes(fastrand::u32(..)) {
+            return None;
+        }
+        Arc::clone(&self.shared.audits).try_acquire_owned().ok()
+    }
+
+    /// The cache's answer was compared with the database's own.
+    pub(super) fn compared(&self, known: &Known, cached: &Entry, same: bool) {
+        self.shared.compared.fetch_add(1, Relaxed);
+        if same {
+            return;
+        }
+        self.shared.differed.fetch_add(1, Relaxed);
+        known.differed.fetch_add(1, Relaxed);
+        let age = cached.sent.elapsed();
+        let shape = known.fingerprint();
+        if known.depends_on_nothing(&self.database.catalog) {
+            tracing::error!(
+                shape,
+                ?age,
+                "cache: a result that depends on no table has changed"
+            );
+        } else {
+            tracing::warn!(
+                shape,
+                ?age,
+                "cache: a cached result differs from the database's: a write elsewhere, or a defect"
+            );
+        }
+    }
+}

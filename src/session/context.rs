@@ -1,0 +1,68 @@
+//! What of a session goes into a cache key besides text and parameters: who asks, and under which
+//! settings (sections 3 and 4B of the rules).
+
+use std::sync::Arc;
+
+use super::neutral::{forbids, is_neutral};
+use super::state::State;
+use super::switches::switches;
+use crate::cache::key::Contexts;
+use crate::cache::rules::Switches;
+use crate::pool::state::{Reported, Setting, Settings};
+
+/// The context of a session as long as its settings stay the same.
+#[derive(Clone, Debug)]
+pub(super) struct Context {
+    settings: Arc<Settings>,
+    reported: Arc<Reported>,
+    /// Equal ids mean equal contexts; `None` when nothing is cached under these settings.
+    pub(super) id: Option<u64>,
+    pub(super) switches: Switches,
+}
+
+impl Context {
+    /// Whether it is still that of this state.
+    pub(super) fn holds(&self, state: &State) -> bool {
+        Arc::ptr_eq(&self.settings, state.settings.now())
+            && Arc::ptr_eq(&self.reported, &state.reported)
+    }
+
+    /// For a session of `user` (the upstream's) on the database that `database` numbers.
+    pub(super) fn new(state: &State, contexts: &Contexts, database: u64, user: &str) -> Self {
+        let settings = Arc::clone(state.settings.now());
+        let reported = Arc::clone(&state.reported);
+        let switches = switches(&settings);
+        let forbidden = !reported.standard_conforming()
+            || settings
+                .iter()
+                .any(|(name, setting)| forbids(name, setting));
+        let id = (!forbidden).then(|| {
+            let mut bytes = Vec::new();
+            bytes.extend_from_slice(&database.to_be_bytes());
+            push(&mut bytes, user.as_bytes());
+            state.push_reported(&mut bytes);
+            for (name, setting) in settings.iter().filter(|(name, _)| !is_neutral(name)) {
+                push(&mut bytes, name.as_bytes());
+                let (kind, text) = match setting {
+                    Setting::Sql(text) => (b'q', text),
+                    Setting::Value(text) => (b'v', text),
+                };
+                bytes.push(kind);
+                push(&mut bytes, text);
+            }
+            contexts.id(&bytes)
+        });
+        Self {
+            settings,
+            reported,
+            id,
+            switches,
+        }
+    }
+}
+
+/// Length first, so that no two lists of fields look the same (H38).
+fn push(bytes: &mut Vec<u8>, field: &[u8]) {
+    bytes.extend_from_slice(&(field.len() as u64).to_be_bytes());
+    bytes.extend_from_slice(field);
+}

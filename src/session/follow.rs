@@ -1,0 +1,60 @@
+//! A request whose answer another client is getting waits for it, for a while (H46).
+
+use std::future::poll_fn;
+use std::task::Poll;
+
+use tokio::time::sleep_until;
+
+use super::Session;
+use super::end::End;
+use super::serve::Plan;
+use crate::cache::Follow;
+
+impl Session {
+    /// Answers the request at the front from the cache; false when it needs an upstream.
+    pub(super) async fn answer_cached(&mut self) -> Result<bool, End> {
+        if self.caching.is_none() {
+            return Ok(false);
+        }
+        let mut followed = None;
+        loop {
+            match self.plan(followed.as_ref())? {
+                Plan::Answered => return Ok(true),
+                Plan::Upstream(asking) => {
+                    self.asking = Some(asking);
+                    return Ok(false);
+                }
+                Plan::Wait(mut follow) => {
+                    if Box::pin(self.follow(&mut follow)).await? == Followed::Cancelled {
+                        self.skip_request().await?;
+                        return Ok(true);
+                    }
+                    followed = Some(follow);
+                }
+            }
+        }
+    }
+
+    async fn follow(&mut self, follow: &mut Follow) -> Result<Followed, End> {
+        let mut late = std::pin::pin!(sleep_until(follow.deadline()));
+        self.registered.handle().waits(true);
+        let followed = poll_fn(|cx| {
+            if follow.poll_done(cx).is_ready() || late.as_mut().poll(cx).is_ready() {
+                return Poll::Ready(Ok(Followed::Ended));
+            }
+            self.poll_waiting(cx)
+                .map(|waited| waited.map(|()| Followed::Cancelled))
+        })
+        .await;
+        self.registered.handle().waits(false);
+        followed
+    }
+}
+
+/// How waiting for another client's answer ended.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Followed {
+    /// It is there, or not to be waited for any longer.
+    Ended,
+    Cancelled,
+}

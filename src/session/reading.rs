@@ -1,0 +1,231 @@
+//! What the texts that pass mean: to the session that runs them, and to the cache.
+
+use std::cell::RefCell;
+use std::sync::Arc;
+
+use tokio::time::Instant;
+
+use super::caching::Caching;
+use super::explain::{self, Explained};
+use super::frontend::Frame;
+use super::link::Link;
+use super::lookup::{Desk, Learning, Query, may_be_read};
+use super::shapes::Known;
+use super::state::{self, Meant, Reading};
+use crate::cache::rules::Hint;
+use crate::catalog::WriteSet;
+use crate::invalidate::Touch;
+use crate::pool::state::Reported;
+use crate::reason::Reason;
+use crate::sql::effect::{Effect, Hidden, Statement};
+use crate::sql::shape::{Shape, Shaper};
+use crate::wire::frame;
+use crate::wire::replies::Status;
+
+thread_local! {
+    /// Its buffers serve one text after the other, so an idle client needs none.
+    static SHAPER: RefCell<Shaper> = RefCell::default();
+}
+
+/// Cuts a text to its shape, and gives what is made of that.
+pub(super) fn shaped<T>(text: &[u8], make: impl FnOnce(&Shape<'_>) -> T) -> T {
+    SHAPER.with(|shaper| match shaper.try_borrow_mut() {
+        Ok(mut shaper) => make(&shaper.read(text, true)),
+        // Inside of another one; it does not happen, and costs an allocation if it does.
+        Err(_) => make(&Shaper::default().read(text, true)),
+    })
+}
+
+impl Caching {
+    /// What is known of a text that the lexer can read.
+    pub(super) fn known(&self, text: &[u8], shape: &Shape<'_>) -> Arc<Known> {
+        if shape.broken {
+            return Arc::clone(&self.database.unreadable);
+        }
+        self.database.shapes.know(shape.shape, text)
+    }
+}
+
+impl Link<'_> {
+    /// What the text of a Query means, or of a Parse behind its name. With `keep`, for later
+    /// requests as well.
+    pub(super) fn read(&self, frame: &Frame<'_>, keep: bool) -> (Meant, Option<Arc<Reading>>) {
+        if !frame.whole {
+            let work = state::opaque();
+            return (
+                Meant {
+                    work,
+                    ..self.unknown()
+                },
+                None,
+            );
+        }
+        let Some((text, _)) = frame::split_cstr(frame.body) else {
+            return (Meant::default(), None);
+        };
+        let reported = &self.held.lease.reported;
+        let conforming = reported.standard_conforming();
+        let snapshot = self.pool.catalog.current();
+        // DDL of this very transaction is in nobody's snapshot.
+        let snapshot = snapshot.as_deref().filter(|_| !self.held.changed_catalog);
+        let analyze = || state::work(crate::sql::analyze(text, conforming, snapshot));
+        let Some(caching) = self.caching else {
+            let work = analyze();
+            return (Meant { work, known: None }, None);
+        };
+        if !conforming || !is_readable(text, reported) {
+            let work = analyze();
+            return (
+                Meant {
+                    work,
+                    ..self.unknown()
+                },
+                None,
+            );
+        }
+        shaped(text, |shape| {
+            let known = caching.known(text, shape);
+            let plain = snapshot.is_some_and(|snapshot| known.resolve(snapshot).plain);
+            let work = if plain { None } else { analyze() };
+            let reading = keep.then(|| Arc::new(Reading::new(shape)));
+            let known = Some(known);
+            (Meant { work, known }, reading)
+        })
+    }
+
+    /// The right to remember what a statement's description says, when it will say the same to any
+    /// session under the same settings.
+    pub(super) fn learn(&mut self, name: &[u8]) -> Option<Learning> {
+        let caching = self.caching?;
+        let held = &*self.held;
+        let alone = held.replies.status() == Status::Idle && held.replies.runs_nothing();
+        if held.changed_catalog || !held.pins.is_empty() || !alone {
+            return None;
+        }
+        let statement = self.state.subject(name)?;
+        let (reading, known) = (statement.reading?, statement.known?);
+        let (_, types) = frame::split_cstr(&statement.body)?;
+        let query = Query {
+            known: &known,
+            text: &reading.text,
+            moment: reading.moment,
+            hint: reading.hint.as_ref(),
+            types,
+            values: None,
+            describe: true,
+            followed: None,
+        };
+        Desk {
+            caching,
+            state: self.state,
+            user: self.pool.user(),
+            now: Instant::now(),
+        }
+        .learn(query)
+    }
+
+    /// What is not looked at, or not understood, may be anything.
+    pub(super) fn unknown(&self) -> Meant {
+        Meant {
+            work: None,
+            known: self.caching.map(|c| Arc::clone(&c.database.unreadable)),
+        }
+    }
+
+    /// This is about to be executed: what it writes is in doubt from here on.
+    pub(super) fn writes(&mut self, meant: &Meant) {
+        let Some(known) = meant.known.as_deref() else {
+            return;
+        };
+        self.count(known);
+        let Some(writes) = self.held.writes.as_mut() else {
+            return;
+        };
+        let snapshot = self.pool.catalog.current();
+        let now = || self.pool.catalog.generations().epoch();
+        match snapshot.as_deref().filter(|_| !self.held.changed_catalog) {
+            None if known.touches_nothing() => {}
+            None => writes.touch(Touch::Everything, now()),
+            Some(snapshot) => {
+                let resolved = known.resolve(snapshot);
+                match &resolved.meaning.writes {
+                    WriteSet::Nothing => {}
+                    WriteSet::Relations(list) => {
+                        writes.touch(Touch::Relations(list), resolved.epoch);
+                    }
+                    WriteSet::Everything(_) => writes.touch(Touch::Everything, resolved.epoch),
+                    WriteSet::Definitions => writes.touch(Touch::Definitions, resolved.epoch),
+                }
+            }
+        }
+        if meant.work.as_deref().is_some_and(may_commit) {
+            writes.may_commit();
+        }
+    }
+
+    /// Counts why the upstream answers this, and remembers it if the client wants to be told.
+    fn count(&mut self, known: &Known) {
+        let Some(caching) = self.caching else {
+            return;
+        };
+        let now = Instant::now();
+        let asked = self.held.asked.take();
+        let (reason, asked) = asked.unwrap_or_else(|| {
+            let reason = match may_be_read(known) {
+                Err(reason) => reason,
+                Ok(()) if self.held.pins.is_empty() => Reason::Transaction,
+                Ok(()) => Reason::Pinned,
+            };
+            (reason, now)
+        });
+        caching.count(known, reason);
+        let wanted = self
+            .state
+            .context
+            .as_ref()
+            .is_some_and(|c| c.switches.explain);
+        if wanted && self.held.explained.is_none() {
+            self.held.explained = Some(Box::new(Explained {
+                reason,
+                object: explain::object(caching, known, reason),
+                asked,
+                leased: now,
+            }));
+        }
+    }
+
+    /// A function is called by its number.
+    pub(super) fn writes_everything(&mut self) {
+        let unknown = self.unknown();
+        self.writes(&unknown);
+    }
+}
+
+impl Reading {
+    pub(super) fn new(shape: &Shape<'_>) -> Self {
+        Self {
+            text: shape.text.into(),
+            moment: shape.moment,
+            hint: shape.hint.map(Hint::read),
+        }
+    }
+}
+
+/// Whether bytes beyond ASCII are what the classifier takes them for (H34).
+pub(super) fn is_readable(text: &[u8], reported: &Reported) -> bool {
+    text.is_ascii() || reported.find(b"client_encoding") == Some(b"UTF8")
+}
+
+/// Whether one of the statements may end the transaction block in a commit.
+fn may_commit(work: &[Statement]) -> bool {
+    work.iter().any(|statement| {
+        // The rest of a text with too many statements to be told apart.
+        statement.hidden == Some(Hidden::Opaque)
+            || statement.effects.iter().any(|effect| {
+                matches!(
+                    effect,
+                    Effect::Commit { .. } | Effect::PrepareTransaction(_)
+                )
+            })
+    })
+}

@@ -1,0 +1,440 @@
+//! Requests that need no upstream, answered: from the cache, or because they only concern what the
+//! proxy keeps itself.
+
+use std::sync::Arc;
+
+use tokio::sync::OwnedSemaphorePermit;
+use tokio::time::Instant;
+
+use super::Session;
+use super::asked::{self, Asked, Step, Steps};
+use super::deferred::Deferred;
+use super::end::End;
+use super::errand::{self, Errand};
+use super::explain;
+use super::filling::Filling;
+use super::form::Form;
+use super::lookup::{Desk, Looked, Query};
+use super::reading::{is_readable, shaped};
+use super::state::{Meant, NAMES_MAX, Named, Reading};
+use crate::cache::description::with_formats;
+use crate::cache::entry::Entry;
+use crate::cache::key::Bind;
+use crate::cache::rules::Hint;
+use crate::cache::{Follow, Lookup};
+use crate::pool::Pool;
+use crate::reason::Reason;
+use crate::wire::frame;
+
+/// What is to be done with the request at the front.
+pub(super) enum Plan {
+    /// It is answered.
+    Answered,
+    /// Another client is getting the same answer.
+    Wait(Follow),
+    /// The upstream answers it, and the answer may be kept.
+    Upstream(Asking),
+}
+
+/// A request that an upstream answers, and why the cache does not.
+#[derive(Debug)]
+pub(super) struct Asking {
+    pub(super) reason: Option<Reason>,
+    /// When it was looked at.
+    pub(super) at: Instant,
+    pub(super) filling: Option<Box<Filling>>,
+}
+
+impl Session {
+    /// Answers the request at the front of the inbox from memory, if that is possible.
+    pub(super) fn plan(&mut self, followed: Option<&Follow>) -> Result<Plan, End> {
+        let Some(caching) = self.caching.clone() else {
+            return Ok(Plan::Upstream(Asking::because(None)));
+        };
+        if matches!(self.deferred, Deferred::Failed(_)) {
+            return Ok(upstream(Reason::Transaction));
+        }
+        let inbox = std::mem::take(&mut self.client.inbox);
+        let read = asked::read(inbox.bytes());
+        let plan = read.map(|(asked, bytes)| {
+            let mut clerk = Clerk {
+                status: self.deferred.status().byte(),
+                may_store: matches!(self.deferred, Deferred::No),
+                out: self.client.out.buffer(),
+                followed,
+                desk: Desk {
+                    caching: &caching,
+                    state: &mut self.state,
+                    user: self.pool.user(),
+                    now: Instant::now(),
+                },
+                pool: &self.pool,
+            };
+            (clerk.serve(&asked), bytes)
+        });
+        self.client.inbox = inbox;
+        let (plan, bytes) = plan?;
+        if matches!(plan, Plan::Answered) {
+            self.client.inbox.advance(bytes);
+        }
+        Ok(plan)
+    }
+}
+
+/// Answers one request, or says who has to.
+struct Clerk<'a> {
+    /// For ReadyForQuery.
+    status: u8,
+    /// Not inside of a transaction.
+    may_store: bool,
+    out: &'a mut Vec<u8>,
+    /// The fill that was waited for.
+    followed: Option<&'a Follow>,
+    desk: Desk<'a>,
+    pool: &'a Arc<Pool>,
+}
+
+impl Asking {
+    /// Nothing is kept of it.
+    pub(super) fn because(reason: Option<Reason>) -> Self {
+        Self {
+            reason,
+            at: Instant::now(),
+            filling: None,
+        }
+    }
+
+    fn keeping(reason: Reason, filling: Filling) -> Self {
+        Self {
+            filling: Some(Box::new(filling)),
+            ..Self::because(Some(reason))
+        }
+    }
+}
+
+/// A statement that a request parses.
+struct Parsed {
+    /// Parse's body behind the name.
+    body: Box<[u8]>,
+    meant: Meant,
+    reading: Arc<Reading>,
+}
+
+/// What the steps of a request are answered with.
+#[derive(Default)]
+struct Answers<'a> {
+    entry: Option<&'a Entry>,
+    description: Option<&'a Entry>,
+    parsed: Option<Parsed>,
+}
+
+/// The upstream answers, and nothing is kept.
+fn upstream(reason: Reason) -> Plan {
+    Plan::Upstream(Asking::because(Some(reason)))
+}
+
+impl Clerk<'_> {
+    fn serve(&mut self, asked: &Asked<'_>) -> Plan {
+        match asked {
+            Asked::Query(text) => self.query(text),
+            Asked::Steps(steps) => match Form::of(steps) {
+                Some(form) => self.form(&form, steps),
+                None => upstream(Reason::Protocol),
+            },
+            Asked::Other => upstream(Reason::Protocol),
+        }
+    }
+
+    fn query(&mut self, text: &[u8]) -> Plan {
+        if !is_readable(text, &self.desk.state.reported) {
+            return upstream(Reason::ParseError);
+        }
+        shaped(text, |shape| {
+            let known = self.desk.caching.known(text, shape);
+            let hint = shape.hint.map(Hint::read);
+            let query = Query {
+                known: &known,
+                text: shape.text,
+                moment: shape.moment,
+                hint: hint.as_ref(),
+                types: &[],
+                values: None,
+                describe: true,
+                followed: self.followed,
+            };
+            match self.desk.look(query) {
+                Err(reason) => upstream(reason),
+                Ok(looked) => self.looked(query, looked, None, |clerk, entry| {
+                    if !entry.frames(clerk.out, true) {
+                        return false;
+                    }
+                    // As any simple query does.
+                    clerk.desk.state.unnamed = None;
+                    true
+                }),
+            }
+        })
+    }
+
+    fn form(&mut self, form: &Form<'_>, steps: &Steps<'_>) -> Plan {
+        let Some(name) = form.statement else {
+            // Only closes something.
+            self.answer(steps, Answers::default());
+            return Plan::Answered;
+        };
+        let Some((name, body)) = form.parse else {
+            return self.prepared(form, steps, name);
+        };
+        let Some((text, types)) = frame::split_cstr(body) else {
+            return upstream(Reason::Protocol);
+        };
+        let statements = &self.desk.state.statements;
+        if !name.is_empty() && (statements.contains_key(name) || statements.len() >= NAMES_MAX) {
+            return upstream(Reason::Protocol);
+        }
+        if !is_readable(text, &self.desk.state.reported) {
+            return upstream(Reason::ParseError);
+        }
+        shaped(text, |shape| {
+            let known = self.desk.caching.known(text, shape);
+            let hint = shape.hint.map(Hint::read);
+            let query = Query {
+                known: &known,
+                text: shape.text,
+                moment: shape.moment,
+                hint: hint.as_ref(),
+                types,
+                values: form.values,
+                describe: form.describes_portal,
+                followed: self.followed,
+            };
+            let parsed = || {
+                Some(Parsed {
+                    body: body.into(),
+                    meant: Meant {
+                        work: None,
+                        known: Some(Arc::clone(&known)),
+                    },
+                    reading: Arc::new(Reading::new(shape)),
+                })
+            };
+            self.subject(form, steps, query, &parsed)
+        })
+    }
+
+    /// A statement that was parsed by an earlier request.
+    fn prepared(&mut self, form: &Form<'_>, steps: &Steps<'_>, name: &[u8]) -> Plan {
+        let Some(subject) = self.desk.state.subject(name) else {
+            return upstream(Reason::Protocol);
+        };
+        let (Some(known), Some(reading)) = (subject.known, subject.reading) else {
+            return upstream(Reason::Protocol);
+        };
+        let Some((_, types)) = frame::split_cstr(&subject.body) else {
+            return upstream(Reason::Protocol);
+        };
+        let query = Query {
+            known: &known,
+            text: &reading.text,
+            moment: reading.moment,
+            hint: reading.hint.as_ref(),
+            types,
+            values: form.values,
+            describe: form.describes_portal,
+            followed: self.followed,
+        };
+        self.subject(form, steps, query, &|| None)
+    }
+
+    /// A request about one statement.
+    fn subject(
+        &mut self,
+        form: &Form<'_>,
+        steps: &Steps<'_>,
+        query: Query<'_>,
+        parsed: &dyn Fn() -> Option<Parsed>,
+    ) -> Plan {
+        let described = self.desk.describe(query);
+        if form.values.is_none() {
+            // Parsed without error before, under the same settings and catalog.
+            return match described {
+                Ok(description) => {
+                    let answers = Answers {
+                        description: Some(&description),
+                        parsed: parsed(),
+                        entry: None,
+                    };
+                    self.answer(steps, answers);
+                    Plan::Answered
+                }
+                Err(reason) => upstream(reason),
+            };
+        }
+        let description = described.ok();
+        match self.desk.look(query) {
+            Err(reason) => upstream(reason),
+            Ok(looked) => {
+                let missing = description.clone().filter(|_| !form.describes_portal);
+                self.looked(query, looked, missing, |clerk, entry| {
+                    if form.describes_portal && entry.description.is_none()
+                        || form.describes_statement && description.is_none()
+                    {
+                        return false;
+                    }
+                    let answers = Answers {
+                        entry: Some(entry),
+                        description: description.as_deref(),
+                        parsed: parsed(),
+                    };
+                    clerk.answer_steps(steps, answers);
+                    true
+                })
+            }
+        }
+    }
+
+    /// `missing` is the statement's description, which the upstream will not be asked for.
+    fn looked(
+        &mut self,
+        query: Query<'_>,
+        looked: Looked,
+        missing: Option<Arc<Entry>>,
+        serve: impl FnOnce(&mut Self, &Entry) -> bool,
+    ) -> Plan {
+        let known = Arc::clone(query.known);
+        match looked.lookup {
+            Lookup::Hit { entry, .. } if looked.shadow => {
+                let filling = Filling::watching(known, entry);
+                Plan::Upstream(Asking::keeping(Reason::Shadow, filling))
+            }
+            Lookup::Hit {
+                ref entry,
+                age,
+                refresh,
+            } => {
+                if !serve(self, entry) {
+                    return upstream(Reason::Miss);
+                }
+                self.desk.caching.hit(&known, entry);
+                if looked.explain {
+                    explain::hit(self.desk.caching, &looked.resolved, age, self.out);
+                }
+                self.ready();
+                if let Some(fill) = refresh {
+                    self.run_beside(query, Filling::new(known, fill), None);
+                } else if let Some(permit) = self.desk.caching.audit() {
+                    let filling = Filling::watching(known, Arc::clone(entry));
+                    self.run_beside(query, filling, Some(permit));
+                }
+                Plan::Answered
+            }
+            Lookup::Wait(_) | Lookup::Miss { .. } if !self.may_store => {
+                upstream(Reason::Transaction)
+            }
+            Lookup::Wait(follow) => Plan::Wait(follow),
+            Lookup::Miss { fill: None, why } => upstream(why.reason()),
+            Lookup::Miss {
+                fill: Some(mut fill),
+                why,
+            } => {
+                if let Some(body) = missing.and_then(|m| m.description.clone())
+                    && let Some(Ok(bind)) = query.values.map(Bind::read)
+                    && let Some(body) = with_formats(&body, &bind.result_formats())
+                {
+                    fill.description(&body);
+                }
+                Plan::Upstream(Asking::keeping(why.reason(), Filling::new(known, fill)))
+            }
+        }
+    }
+
+    /// Answers each message, and ReadyForQuery if that is asked for.
+    fn answer(&mut self, steps: &Steps<'_>, answers: Answers<'_>) {
+        self.answer_steps(steps, answers);
+        if !steps.ends_with_flush() {
+            self.ready();
+        }
+    }
+
+    fn answer_steps(&mut self, steps: &Steps<'_>, mut answers: Answers<'_>) {
+        for step in steps.iter() {
+            match step {
+                Step::Parse { name, .. } => {
+                    if let Some(parsed) = answers.parsed.take() {
+                        self.register(name, parsed);
+                    }
+                    frame::push(self.out, b'1', &[]);
+                }
+                Step::DescribeStatement(_) => {
+                    if let Some(description) = answers.description {
+                        describe_statement(description, self.out);
+                    }
+                }
+                Step::Bind { .. } => frame::push(self.out, b'2', &[]),
+                Step::DescribePortal => {
+                    let body = answers.entry.and_then(|entry| entry.description.as_deref());
+                    frame::push(self.out, b'T', &[body.unwrap_or_default()]);
+                }
+                Step::Execute => {
+                    if let Some(entry) = answers.entry {
+                        entry.frames(self.out, false);
+                    }
+                    self.desk.state.portal = Meant::default();
+                }
+                Step::ClosePortal => frame::push(self.out, b'3', &[]),
+                Step::CloseStatement(name) => {
+                    if name.is_empty() {
+                        self.desk.state.unnamed = None;
+                    } else {
+                        self.desk.state.statements.remove(name);
+                    }
+                    frame::push(self.out, b'3', &[]);
+                }
+            }
+        }
+    }
+
+    /// The client has this statement from now on; an upstream gets it when it is first needed there.
+    fn register(&mut self, name: &[u8], parsed: Parsed) {
+        let state = &mut *self.desk.state;
+        let reading = Some(parsed.reading);
+        if name.is_empty() {
+            state.parse_unnamed(&parsed.body, parsed.meant, reading);
+            return;
+        }
+        let statement = self.pool.statements.intern(state.identity(&parsed.body));
+        let named = Named {
+            statement,
+            meant: parsed.meant,
+            reading,
+        };
+        state.statements.insert(name.into(), named);
+    }
+
+    /// Runs the query once more, for nobody: to renew its entry, or to check it.
+    fn run_beside(&self, query: Query<'_>, filling: Filling, permit: Option<OwnedSemaphorePermit>) {
+        Errand {
+            pool: Arc::clone(self.pool),
+            caching: Arc::clone(self.desk.caching),
+            settings: Arc::clone(self.desk.state.settings.now()),
+            frames: errand::frames(query.text, query.types, query.values),
+            filling,
+            permit,
+        }
+        .start();
+    }
+
+    fn ready(&mut self) {
+        frame::push(self.out, b'Z', &[&[self.status]]);
+    }
+}
+
+/// The answer to a statement's Describe.
+fn describe_statement(description: &Entry, out: &mut Vec<u8>) {
+    let parameters = description.parameters.as_deref().unwrap_or(&[0, 0]);
+    frame::push(out, b't', &[parameters]);
+    match &description.description {
+        Some(columns) => frame::push(out, b'T', &[columns]),
+        None => frame::push(out, b'n', &[]),
+    }
+}

@@ -1,0 +1,202 @@
+//! What the texts of one database mean, each shape parsed once: a bounded memory.
+
+use std::collections::HashMap;
+use std::hash::BuildHasher;
+use std::sync::atomic::{AtomicU64, Ordering::Relaxed};
+use std::sync::{Arc, OnceLock, PoisonError, RwLock};
+
+use arc_swap::ArcSwapOption;
+use foldhash::fast::RandomState;
+
+use crate::cache::rules::fingerprint;
+use crate::cache::stats::ShapeStats;
+use crate::catalog::{Catalog, Meaning, Snapshot};
+use crate::reason::Reason;
+use crate::sql::class::{Class, Kind, Uses, classify};
+use crate::sql::effect::Analysis;
+
+/// Locks among which the shapes are spread, so that two cores seldom meet. A power of two.
+const SHARDS: usize = 16;
+
+/// Bytes of shapes that one shard keeps: sixteen megabytes in all. An application has some hundred
+/// shapes of some hundred bytes; one that writes a new shape each time (lists of ever other
+/// lengths) loses half of a shard when it is full, and they are parsed again.
+const SHARD_BYTES_MAX: usize = 1024 * 1024;
+
+/// What a shape's entry costs beside its text, roughly: class, counters, the map's own.
+const OVERHEAD_BYTES: usize = 1024;
+
+/// The texts of one shape.
+#[derive(Debug)]
+pub(super) struct Known {
+    /// The shape itself, for people. Literals are not in it.
+    pub(super) shape: Box<[u8]>,
+    /// The text that was parsed; it is not shown to anybody.
+    sample: Box<[u8]>,
+    pub(super) class: Class,
+    pub(super) stats: ShapeStats,
+    /// Answers that the database gave otherwise.
+    pub(super) differed: AtomicU64,
+    resolved: ArcSwapOption<Resolved>,
+    fingerprint: OnceLock<String>,
+    /// The number of the results of this shape; it is part of their keys.
+    group: AtomicU64,
+}
+
+/// The number of the next group of results.
+static GROUPS: AtomicU64 = AtomicU64::new(1);
+
+/// What it means under one catalog snapshot.
+#[derive(Debug)]
+pub(super) struct Resolved {
+    generation: u64,
+    /// The cache epoch of the snapshot.
+    pub(super) epoch: u64,
+    pub(super) meaning: Meaning,
+    /// It does nothing to its session, provably.
+    pub(super) plain: bool,
+}
+
+impl Known {
+    fn new(shape: &[u8], sample: &[u8], class: Class) -> Self {
+        Self {
+            shape: shape.into(),
+            sample: sample.into(),
+            class,
+            stats: ShapeStats::default(),
+            differed: AtomicU64::new(0),
+            resolved: ArcSwapOption::empty(),
+            fingerprint: OnceLock::new(),
+            group: AtomicU64::new(GROUPS.fetch_add(1, Relaxed)),
+        }
+    }
+
+    /// What every text is taken for that is not understood at all.
+    pub(super) fn broken() -> Arc<Self> {
+        let class = Class {
+            kind: Kind::Everything(Reason::ParseError),
+            uses: Uses::default(),
+            writes: Box::default(),
+        };
+        Arc::new(Self::new(b"", b"", class))
+    }
+
+    /// How people name the shape.
+    pub(super) fn fingerprint(&self) -> &str {
+        self.fingerprint.get_or_init(|| fingerprint(&self.shape))
+    }
+
+    /// What it means under this snapshot.
+    pub(super) fn resolve(&self, snapshot: &Snapshot) -> Arc<Resolved> {
+        if let Some(resolved) = self.resolved.load().as_ref()
+            && resolved.generation == snapshot.generation()
+        {
+            return Arc::clone(resolved);
+        }
+        let analysis = crate::sql::analyze(&self.sample, true, Some(snapshot));
+        let resolved = Arc::new(Resolved {
+            generation: snapshot.generation(),
+            epoch: snapshot.epoch(),
+            meaning: snapshot.resolve(&self.class),
+            plain: analysis == Analysis::Plain,
+        });
+        self.resolved.store(Some(Arc::clone(&resolved)));
+        resolved
+    }
+
+    /// The number that its results have now.
+    pub(super) fn group(&self) -> u64 {
+        self.group.load(Relaxed)
+    }
+
+    /// From now on its results have another number, and those of before are not found any more, nor
+    /// those that are on their way; their number.
+    pub(super) fn begin_group(&self) -> u64 {
+        self.group.swap(GROUPS.fetch_add(1, Relaxed), Relaxed)
+    }
+
+    /// Whether its results depend on no table at all, as far as is known now.
+    pub(super) fn depends_on_nothing(&self, catalog: &Catalog) -> bool {
+        let snapshot = catalog.current();
+        let resolved = snapshot.as_deref().map(|snapshot| self.resolve(snapshot));
+        resolved.is_some_and(|r| r.meaning.read.as_ref().is_ok_and(|list| list.is_empty()))
+    }
+
+    /// Whether it writes nothing whatever the catalog is: it names nothing that could.
+    pub(super) fn touches_nothing(&self) -> bool {
+        let uses = &self.class.uses;
+        matches!(self.class.kind, Kind::Read | Kind::NoCache(_))
+            && uses.relations.is_empty()
+            && uses.functions.is_empty()
+            && uses.operators.is_empty()
+            && uses.types.is_empty()
+    }
+}
+
+/// See the module's text.
+#[derive(Debug, Default)]
+pub(super) struct Shapes {
+    hasher: RandomState,
+    shards: [RwLock<Shard>; SHARDS],
+}
+
+#[derive(Debug, Default)]
+struct Shard {
+    shapes: HashMap<Box<[u8]>, Arc<Known>, RandomState>,
+    bytes: usize,
+}
+
+impl Shapes {
+    /// What is known of `shape`; `text` is one of its texts, to be parsed if nothing is.
+    pub(super) fn know(&self, shape: &[u8], text: &[u8]) -> Arc<Known> {
+        let at = usize::try_from(self.hasher.hash_one(shape)).unwrap_or(0) % SHARDS;
+        let Some(shard) = self.shards.get(at) else {
+            return Known::broken();
+        };
+        if let Some(known) = shard
+            .read()
+            .unwrap_or_else(PoisonError::into_inner)
+            .shapes
+            .get(shape)
+        {
+            return Arc::clone(known);
+        }
+        // Outside of the lock: two clients may both parse it, once.
+        let known = Arc::new(Known::new(shape, text, classify(text, true)));
+        let mut shard = shard.write().unwrap_or_else(PoisonError::into_inner);
+        shard.add(shape, known)
+    }
+
+    /// All of them, for people.
+    pub(super) fn all(&self) -> Vec<Arc<Known>> {
+        let mut all = Vec::new();
+        for shard in &self.shards {
+            let shard = shard.read().unwrap_or_else(PoisonError::into_inner);
+            all.extend(shard.shapes.values().cloned());
+        }
+        all
+    }
+}
+
+impl Shard {
+    fn add(&mut self, shape: &[u8], known: Arc<Known>) -> Arc<Known> {
+        if let Some(known) = self.shapes.get(shape) {
+            return Arc::clone(known);
+        }
+        if self.bytes > SHARD_BYTES_MAX {
+            let mut keep = false;
+            self.shapes.retain(|_, _| {
+                keep = !keep;
+                keep
+            });
+            self.bytes = self
+                .shapes
+                .keys()
+                .map(|shape| shape.len() * 2 + OVERHEAD_BYTES)
+                .sum();
+        }
+        self.bytes += shape.len() * 2 + OVERHEAD_BYTES;
+        self.shapes.insert(shape.into(), Arc::clone(&known));
+        known
+    }
+}
