@@ -1,0 +1,257 @@
+//! What the cache answers, what it leaves to the database, and what it says about it.
+
+mod invalidation;
+
+use crate::support::eventually;
+use crate::support::postgres::Postgres;
+use crate::support::proxy::Proxy;
+use crate::support::wire::{
+    Client, Reply, bind, bind_formats, close_portal, close_statement, describe_portal,
+    describe_statement, execute, flush, parse, parse_typed, sync,
+};
+
+const FIXTURE: &str = "
+create table kv (k int primary key, v bigint not null);
+insert into kv select n, 0 from generate_series(1, 8) n;
+create table other (id int primary key, name text);
+insert into other values (1, 'one');
+create view seen as select k, v from kv where k < 5;
+create table mine (id int, owner text default current_user);
+alter table mine enable row level security;
+create policy own on mine using (owner = current_user);
+create role alice login;
+grant select on kv, other, seen, mine to alice;
+";
+
+struct World {
+    admin: Client,
+    proxy: Proxy,
+    _postgres: Postgres,
+}
+
+impl World {
+    fn new(size: usize, arguments: &[&str]) -> Self {
+        let postgres = Postgres::start();
+        let mut admin = postgres.admin();
+        admin.run(FIXTURE);
+        let world = Self {
+            proxy: Proxy::start(&postgres, size, arguments),
+            admin,
+            _postgres: postgres,
+        };
+        let mut client = world.client();
+        eventually("the catalog is read", || {
+            !reasons(&client.run("select 1")).contains(&"catalogunknown".to_owned())
+        });
+        world
+    }
+
+    /// A client that is told what became of each of its queries.
+    fn client(&self) -> Client {
+        self.client_with(&[])
+    }
+
+    fn client_with(&self, settings: &[(&str, &str)]) -> Client {
+        let who = [("user", "postgres"), ("database", "postgres")];
+        let explain = [("pgweir.explain", "on")];
+        let settings = [&who[..], &explain, settings].concat();
+        Client::connect(self.proxy.address, &settings).unwrap()
+    }
+}
+
+/// What the notices of a reply say became of its queries.
+fn reasons(reply: &Reply) -> Vec<String> {
+    let notices = reply.0.iter().filter(|frame| frame.tag == b'N');
+    let messages = notices.filter_map(|notice| {
+        let body = String::from_utf8_lossy(&notice.body).into_owned();
+        let field = body.split('\0').find_map(|f| f.strip_prefix("Mpgweir: "))?;
+        Some(field.split(',').next().unwrap().to_owned())
+    });
+    messages.collect()
+}
+
+#[track_caller]
+fn assert_reason(reply: &Reply, reason: &str) {
+    assert_eq!(reasons(reply), [reason], "{:?}", reply.0);
+}
+
+fn ask(client: &mut Client, messages: &[Vec<u8>]) -> Reply {
+    client.send(&messages.concat()).unwrap();
+    client.until(b'Z').unwrap()
+}
+
+/// The tags of a reply without notices.
+fn tags(reply: &Reply) -> String {
+    let frames = reply.0.iter().filter(|frame| frame.tag != b'N');
+    frames.map(|frame| char::from(frame.tag)).collect()
+}
+
+#[test]
+fn one_entry_serves_every_form_of_the_protocol() {
+    let world = World::new(1, &[]);
+    let (mut a, mut b) = (world.client(), world.client());
+    let sql = "select k, v from kv where k = 1";
+    assert_reason(&a.run(sql), "miss");
+    assert_reason(&a.run(sql), "hit");
+    let reply = b.run("/* trace 7 */ select k, v from kv where k = 1; -- more");
+    assert_reason(&reply, "hit");
+    assert_eq!(tags(&reply), "TDCZ");
+    // Comments and case of nothing else: other bytes are another query.
+    assert_reason(&b.run("SELECT k, v from kv where k = 1"), "miss");
+
+    let whole = [parse("", sql), bind("", "", &[]), describe_portal(""), execute("", 0), sync()];
+    let reply = ask(&mut b, &whole);
+    assert_reason(&reply, "hit");
+    assert_eq!(tags(&reply), "12TDCZ");
+    let bare = [parse("", sql), bind("", "", &[]), execute("", 0), close_portal(""), sync()];
+    let reply = ask(&mut b, &bare);
+    assert_reason(&reply, "hit");
+    assert_eq!(tags(&reply), "12DC3Z");
+
+    // A named statement, parsed and described elsewhere before, is made without a trip and works.
+    let prepare = [parse("s", sql), describe_statement("s"), sync()];
+    assert_eq!(tags(&ask(&mut a, &prepare)), "1tTZ");
+    assert_eq!(tags(&ask(&mut b, &prepare)), "1tTZ");
+    let run = [bind("", "s", &[]), execute("", 0), sync()];
+    assert_reason(&ask(&mut b, &run), "hit");
+    // And when the database is needed, it is prepared there.
+    a.run("update kv set v = v + 1 where k = 1");
+    let reply = ask(&mut b, &run);
+    assert_reason(&reply, "stale");
+    assert_eq!(tags(&reply), "2DCZ");
+    assert_reason(&ask(&mut b, &[close_statement("s"), sync()]), "");
+}
+
+#[test]
+fn parameters_types_and_formats_are_told_apart() {
+    let world = World::new(1, &[]);
+    let mut client = world.client();
+    let run = |client: &mut Client, types: &[u32], formats: &[u16], value: &[u8], out: &[u16]| {
+        let sql = "select v, $1::int4 from kv where k = $1";
+        let values = [Some(value)];
+        let messages = [
+            parse_typed("", sql, types),
+            bind_formats("", "", formats, &values, out),
+            describe_portal(""),
+            execute("", 0),
+            sync(),
+        ];
+        ask(client, &messages)
+    };
+    let one = 1_i32.to_be_bytes();
+    let forms: [(&[u32], &[u16], &[u8], &[u16]); 6] = [
+        (&[], &[], b"1", &[]),
+        (&[], &[], b"2", &[]),
+        (&[23], &[], b"1", &[]),
+        (&[23], &[1], &one, &[]),
+        (&[23], &[1], &one, &[1]),
+        (&[23], &[1], &one, &[0, 1]),
+    ];
+    let mut first = Vec::new();
+    for (types, formats, value, out) in forms {
+        let reply = run(&mut client, types, formats, value, out);
+        assert_reason(&reply, "miss");
+        first.push(reply);
+    }
+    for ((types, formats, value, out), before) in forms.into_iter().zip(first) {
+        let reply = run(&mut client, types, formats, value, out);
+        assert_reason(&reply, "hit");
+        let bodies = |reply: &Reply| -> Vec<Vec<u8>> {
+            let frames = reply.0.iter().filter(|frame| frame.tag != b'N');
+            frames.map(|frame| frame.body.clone()).collect()
+        };
+        assert_eq!(bodies(&reply), bodies(&before));
+    }
+}
+
+#[test]
+fn a_description_before_the_query_needs_no_trip_the_second_time() {
+    let world = World::new(1, &[]);
+    let (mut a, mut b) = (world.client(), world.client());
+    let sql = "select name from other where id = $1";
+    let prepare = [parse("", sql), describe_statement(""), flush()].concat();
+    for client in [&mut a, &mut b] {
+        client.send(&prepare).unwrap();
+        client.until(b'T').unwrap();
+        let reply = ask(client, &[bind("", "", &["1"]), execute("", 0), sync()]);
+        assert_eq!(reply.value().as_deref(), Some("one"));
+    }
+    assert_reason(
+        &ask(&mut b, &[parse("", sql), bind("", "", &["1"]), execute("", 0), sync()]),
+        "hit",
+    );
+}
+
+#[test]
+fn what_is_not_cached_and_why() {
+    let world = World::new(1, &[]);
+    let mut client = world.client();
+    for (sql, reason) in [
+        ("select now()", "volatile"),
+        ("select current_user", "session"),
+        ("select 1; select 2", "multiplestatements"),
+        ("select count(*) from pg_class", "catalog"),
+        ("select * from kv where k = 1 for update", "locks"),
+        ("select date 'today'", "moment"),
+        ("select count(*) from mine", "rowsecurity"),
+        ("show timezone", "notaquery"),
+        ("update kv set v = v where k = 1", "write"),
+        ("/* pgweir: nocache */ select k from kv", "hint"),
+        ("/* pgweir: gibberish */ select k from kv", "hint"),
+    ] {
+        for _ in 0..2 {
+            let reply = client.query(sql).unwrap();
+            assert!(reasons(&reply).contains(&reason.to_owned()), "{sql}: {:?}", reasons(&reply));
+        }
+    }
+    client.run("set pgweir.cache = off");
+    assert_reason(&client.run("select k from kv"), "disabled");
+    client.run("set pgweir.cache = on");
+    client.run("select k from kv");
+    assert_reason(&client.run("select k from kv"), "hit");
+}
+
+#[test]
+fn settings_and_roles_keep_results_apart() {
+    let world = World::new(1, &[]);
+    let mut first = world.client();
+    let sql = "select timestamptz '2024-07-01 12:00+00', count(*) from kv";
+    first.run(sql);
+    for (set, reason) in [
+        ("set application_name = 'pod-7'", "hit"),
+        ("set statement_timeout = '1min'", "hit"),
+        ("set timezone = 'Asia/Tokyo'", "miss"),
+        ("reset timezone", "hit"),
+        ("set app.tenant = 'x'", "miss"),
+        ("set default_transaction_isolation = 'serializable'", "settings"),
+        ("reset all", "hit"),
+    ] {
+        first.run(set);
+        // RESET ALL takes the wish for notices with it only if SET made it.
+        assert_reason(&first.run(sql), reason);
+    }
+    let who = [("user", "alice"), ("database", "postgres"), ("pgweir.explain", "on")];
+    let mut alice = Client::connect(world.proxy.address, &who).unwrap();
+    assert_reason(&alice.run(sql), "miss");
+}
+
+#[test]
+fn a_transaction_of_hits_never_leaves_the_proxy() {
+    let mut world = World::new(1, &[]);
+    let mut client = world.client();
+    let sql = "select v from kv where k = 2";
+    client.run(sql);
+    world.admin.run("update kv set v = 9 where k = 2");
+    client.run("begin");
+    let reply = client.run(sql);
+    assert_reason(&reply, "hit");
+    assert_eq!((reply.value().as_deref(), reply.status()), (Some("0"), Some('T')));
+    // From the first statement that needs the database, everything is the database's.
+    client.run("select v from kv where k = 3 for share");
+    let reply = client.run(sql);
+    assert_reason(&reply, "transaction");
+    assert_eq!(reply.value().as_deref(), Some("9"));
+    client.run("commit");
+    client.run("begin isolation level repeatable read");
+    assert_reason(&client.run(sql), "transaction");
+}
