@@ -4,6 +4,7 @@
 //! Everything that needs the real binary and a real Postgres. One binary, so that it links once.
 
 mod auth;
+mod cache;
 mod cancel;
 mod console;
 mod demo;

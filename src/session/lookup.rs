@@ -111,6 +111,9 @@ impl Desk<'_> {
         if bind.as_ref().is_some_and(has_moment) {
             return Err(Reason::Moment);
         }
+        if has_odd_type(query.types) {
+            return Err(Reason::Volatile);
+        }
         let stamp = self.stamp(&decision, resolved.epoch, relations)?;
         let cache = &self.caching.shared.cache;
         let lookup = with_key(|key| {
@@ -278,4 +281,20 @@ fn not_plain(known: &Known) -> Reason {
 fn has_moment(bind: &Bind<'_>) -> bool {
     bind.parameters()
         .any(|(_, value)| value.is_some_and(is_moment))
+}
+
+/// Whether a parameter is declared to be of a type that reads the clock or the catalog when it takes a
+/// value (`time`, `timetz`, `regclass` and its like), or of one that is not built in: the catalog
+/// knows the types that a text names, not these.
+fn has_odd_type(types: &[u8]) -> bool {
+    const FIRST_OWN: u32 = 16_384;
+    const TIMES: [u32; 2] = [1083, 1266];
+    // regproc, regprocedure, regoper, regoperator, regclass, regtype, regrole, regnamespace,
+    // regcollation; regconfig and regdictionary change only with DDL.
+    const REGISTRIES: [u32; 9] = [24, 2202, 2203, 2204, 2205, 2206, 4096, 4089, 4191];
+    let (oids, _) = types.get(2..).unwrap_or_default().as_chunks::<4>();
+    oids.iter().any(|oid| {
+        let oid = u32::from_be_bytes(*oid);
+        oid >= FIRST_OWN || TIMES.contains(&oid) || REGISTRIES.contains(&oid)
+    })
 }

@@ -98,6 +98,14 @@ pub(super) fn forbids(name: &str, setting: &Setting) -> bool {
         return !text.windows(4).any(|window| window == b"read")
             || text.windows(6).any(|window| window == b"repeat");
     }
+    if name == "search_path" {
+        // Names without a schema are looked for everywhere but there.
+        let (Setting::Sql(text) | Setting::Value(text)) = setting;
+        let text = String::from_utf8_lossy(text).to_ascii_lowercase();
+        return ["information_schema", "pg_toast", "pg_temp"]
+            .iter()
+            .any(|schema| text.contains(schema));
+    }
     FORBIDDING.contains(&name)
 }
 
@@ -144,5 +152,7 @@ mod tests {
         assert!(forbids(name, &value("serializable")));
         assert!(forbids("zero_damaged_pages", &value("on")));
         assert!(!forbids("timezone", &value("UTC")));
+        assert!(forbids("search_path", &value("public, Information_Schema")));
+        assert!(!forbids("search_path", &value("ten, public")));
     }
 }

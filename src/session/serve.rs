@@ -135,6 +135,8 @@ fn upstream(reason: Reason) -> Plan {
 
 impl Clerk<'_> {
     fn serve(&mut self, asked: &Asked<'_>) -> Plan {
+        // Also for requests that are not looked up: their client may want to be told why.
+        self.desk.context();
         match asked {
             Asked::Query(text) => self.query(text),
             Asked::Steps(steps) => match Form::of(steps) {
