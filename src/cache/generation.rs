@@ -665,6 +665,17 @@ mod tests {
         all.bury(4);
         assert!(all.stamp(0, &[1, 2, 3, 4, 5, 9]).is_some());
         assert!(!all.in_flight_before(u64::MAX));
+
+        // A write of everything stands for those before it, but not for definitions.
+        let all = Generations::with_limits(10, 1);
+        drop(all.mark(&WriteSet::Definitions, 0, 1));
+        drop(all.mark(&WriteSet::Everything, 0, 1));
+        drop(all.mark(&WriteSet::Everything, 0, 1));
+        let epoch = all.epoch();
+        all.lost();
+        all.bury(1);
+        assert_eq!(all.epoch(), epoch + 1);
+        assert!(all.stamp(epoch + 1, &[1]).is_some());
     }
 
     #[test]

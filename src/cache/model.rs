@@ -666,6 +666,7 @@ fn run(seed: u64, broken: Broken) -> Result<usize, String> {
 }
 
 /// Twenty times as many by `PGWEIR_MODEL_SEEDS`, for a long look.
+/// `PGWEIR_MODEL_SEEDS` asks for a longer look.
 fn seeds() -> u64 {
     let asked = std::env::var("PGWEIR_MODEL_SEEDS").ok();
     asked.and_then(|seeds| seeds.parse().ok()).unwrap_or(500)
