@@ -11,6 +11,7 @@ pub mod flight;
 pub mod generation;
 mod held;
 pub mod key;
+mod stamp;
 pub mod stats;
 mod store;
 
