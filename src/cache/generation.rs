@@ -9,36 +9,20 @@
 //! [`Live::Live`].
 
 use std::collections::{BTreeMap, HashMap};
-use std::sync::atomic::{AtomicU64, Ordering::SeqCst};
+use std::sync::atomic::Ordering::SeqCst;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError, RwLock};
 
 use foldhash::fast::RandomState;
 use tokio::sync::Notify;
 
 use super::held::Held;
+use super::stamp::{Counter, Watched, Whole};
+pub use super::stamp::{Deps, Live, Stamp};
 
 /// Relations with a counter of their own, per database: at some 60 bytes each, 6 MB. Beyond it,
 /// counters that nobody refers to are dropped; if that is not enough, all further relations share
 /// one counter, and so are invalidated together.
 const RELATIONS_MAX: usize = 100_000;
-
-/// How often a relation was written, and how many writes of it are under way.
-///
-/// All orderings are SeqCst: the order between counters is what this room promises, increments cost
-/// the same with any ordering on common processors, and loads are plain loads there.
-#[derive(Debug, Default)]
-pub(super) struct Counter {
-    generation: AtomicU64,
-    dirty: AtomicU64,
-}
-
-/// What concerns all relations of one database.
-#[derive(Debug, Default)]
-struct Whole {
-    epoch: AtomicU64,
-    /// Writes of which nobody knows what they touch.
-    everything: Counter,
-}
 
 /// The relations that have counters.
 #[derive(Debug, Default)]
@@ -65,21 +49,6 @@ pub struct Generations {
     pub wake: Notify,
 }
 
-/// What a result depends on, with its counters at hand: made once per meaning, cloned for free.
-#[derive(Clone, Debug)]
-pub struct Deps {
-    watched: Arc<Watched>,
-}
-
-#[derive(Debug)]
-struct Watched {
-    whole: Arc<Whole>,
-    /// Sorted by address, each once.
-    counters: Box<[Arc<Counter>]>,
-    /// Not for results that only go by age.
-    everything: bool,
-}
-
 /// What a write touches.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum WriteSet<'a> {
@@ -89,28 +58,6 @@ pub enum WriteSet<'a> {
     Everything,
     /// The catalog; the epoch moves, too.
     Definitions,
-}
-
-/// Whether what was stamped is still true.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Live {
-    /// Nothing was written since.
-    Live,
-    /// A write to something it depends on is under way: neither serve nor store, but it may come
-    /// to nothing.
-    Dirty,
-    /// Something it depends on was written.
-    Stale,
-}
-
-/// The numbers of everything a result depends on, from before its query was sent.
-#[derive(Clone, Debug)]
-pub struct Stamp {
-    deps: Deps,
-    epoch: u64,
-    /// The sum of all generations. Generations only grow, so of two sums over the same counters,
-    /// one taken after the other, the second is equal exactly when no generation has moved.
-    sum: u64,
 }
 
 /// A write under way: its relations are dirty as long as it lives. Dropped without
@@ -138,12 +85,6 @@ enum Touched {
     Relations(Box<[Arc<Counter>]>),
     Everything,
     Definitions,
-}
-
-impl Counter {
-    fn is_dirty(&self) -> bool {
-        self.dirty.load(SeqCst) > 0
-    }
 }
 
 impl Generations {
@@ -425,92 +366,6 @@ impl Relations {
     }
 }
 
-impl Deps {
-    /// The numbers to store with the result of a query that is about to be sent. None: something it
-    /// depends on is dirty, or `epoch`, its catalog's, has passed.
-    pub fn stamp(&self, epoch: u64) -> Option<Stamp> {
-        if self.watched.is_dirty() {
-            return None;
-        }
-        let stamp = Stamp {
-            deps: self.clone(),
-            epoch,
-            sum: self.watched.sum(),
-        };
-        (self.watched.whole.epoch.load(SeqCst) == epoch).then_some(stamp)
-    }
-}
-
-impl Watched {
-    fn is_dirty(&self) -> bool {
-        (self.everything && self.whole.everything.is_dirty())
-            || self.counters.iter().any(|counter| counter.is_dirty())
-    }
-
-    fn sum(&self) -> u64 {
-        let everything = if self.everything {
-            self.whole.everything.generation.load(SeqCst)
-        } else {
-            0
-        };
-        self.counters.iter().fold(everything, |sum, counter| {
-            sum.wrapping_add(counter.generation.load(SeqCst))
-        })
-    }
-}
-
-impl Stamp {
-    /// Whether what was stamped is still true: a few loads.
-    pub fn state(&self) -> Live {
-        // Dirty first. The writer moves the generation and then cleans up, so whoever finds a
-        // settled write clean finds its generation moved. The other way round, a write could
-        // settle between the two looks and be missed by both.
-        let watched = &self.deps.watched;
-        if watched.is_dirty() {
-            return Live::Dirty;
-        }
-        let same = watched.sum() == self.sum && watched.whole.epoch.load(SeqCst) == self.epoch;
-        if same { Live::Live } else { Live::Stale }
-    }
-
-    /// Whether both have the same numbers of the same things: who holds one may wait for a result
-    /// that is being made under the other. (Two sums taken while both kinds of things move can be
-    /// equal by accident; neither stamp is live then, and what is served is judged again.)
-    pub fn same(&self, other: &Self) -> bool {
-        self.sum == other.sum && self.epoch == other.epoch && self.deps.same(&other.deps)
-    }
-
-    /// Whether a result under this stamp may be given to somebody who asks under `other`: it must
-    /// watch what they watch. Results that only go by age are not for those who go by writes.
-    pub fn serves(&self, other: &Self) -> bool {
-        other.deps.is_nothing() || self.deps.same(&other.deps)
-    }
-
-    /// The epoch of the catalog by which its relations were found.
-    pub fn epoch(&self) -> u64 {
-        self.epoch
-    }
-}
-
-impl Deps {
-    fn is_nothing(&self) -> bool {
-        !self.watched.everything && self.watched.counters.is_empty()
-    }
-
-    fn same(&self, other: &Self) -> bool {
-        let (one, two) = (&self.watched, &other.watched);
-        Arc::ptr_eq(one, two)
-            || (Arc::ptr_eq(&one.whole, &two.whole)
-                && one.everything == two.everything
-                && one.counters.len() == two.counters.len()
-                && one
-                    .counters
-                    .iter()
-                    .zip(&two.counters)
-                    .all(|(a, b)| Arc::ptr_eq(a, b)))
-    }
-}
-
 impl Dirty {
     /// The outcome is known, whatever it is: before the client sees ReadyForQuery.
     pub fn settle(mut self) {
@@ -667,6 +522,17 @@ mod tests {
         all.bury(4);
         assert!(all.stamp(0, &[1, 2, 3, 4, 5, 9]).is_some());
         assert!(!all.in_flight_before(u64::MAX));
+
+        // A write of everything stands for those before it, but not for definitions.
+        let all = Generations::with_limits(10, 1);
+        drop(all.mark(&WriteSet::Definitions, 0, 1));
+        drop(all.mark(&WriteSet::Everything, 0, 1));
+        drop(all.mark(&WriteSet::Everything, 0, 1));
+        let epoch = all.epoch();
+        all.lost();
+        all.bury(1);
+        assert_eq!(all.epoch(), epoch + 1);
+        assert!(all.stamp(epoch + 1, &[1]).is_some());
     }
 
     #[test]

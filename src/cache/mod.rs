@@ -12,6 +12,7 @@ pub mod generation;
 mod held;
 pub mod key;
 pub mod rules;
+mod stamp;
 pub mod stats;
 mod store;
 

@@ -155,3 +155,42 @@ fn an_acknowledged_write_is_never_followed_by_an_older_hit() {
     assert_eq!(all.state(), Live::Live);
     assert_eq!(world.cache.flights.count(), 0);
 }
+
+/// The same of a stamp alone: who was shown a new value by the database, while the write was still
+/// dirty, finds no older stamp alive from then on.
+#[test]
+fn a_stamp_is_not_alive_again_after_its_write_was_shown() {
+    let (generations, shown) = (Generations::new(), AtomicU64::new(0));
+    let (stop, database) = (AtomicBool::new(false), AtomicU64::new(0));
+    let read = || {
+        let mut held = None;
+        while !stop.load(SeqCst) {
+            let at_least = shown.load(SeqCst);
+            match &held {
+                Some((stamp, version)) if Stamp::state(stamp) == Live::Live => {
+                    assert!(*version >= at_least, "{version}, but {at_least} was shown");
+                }
+                _ => {
+                    let stamp = generations.stamp(0, &[1]);
+                    held = stamp.map(|stamp| (stamp, database.load(SeqCst)));
+                }
+            }
+        }
+    };
+    std::thread::scope(|scope| {
+        let readers = [(); 2].map(|()| scope.spawn(read));
+        for version in 1..100_000 {
+            let dirty = generations.mark(&WriteSet::Relations(&[1]), 0, 1);
+            database.store(version, SeqCst);
+            shown.store(version, SeqCst);
+            dirty.settle();
+            for _ in 0..version % 100 {
+                std::hint::spin_loop();
+            }
+        }
+        stop.store(true, SeqCst);
+        for reader in readers {
+            reader.join().unwrap();
+        }
+    });
+}

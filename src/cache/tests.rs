@@ -424,6 +424,11 @@ fn answers_that_go_by_age_are_not_for_those_who_go_by_writes() {
     generations.mark(&WriteSet::Relations(&[1]), 0, 1).settle();
     hit(cache.lookup(&ask(b"k", &by_age), now));
     let by_writes = generations.stamp(0, &[1]).unwrap();
+    // Nor do they wait for one.
+    let under_way = fill(cache.lookup(&ask(b"other", &by_age), now));
+    let alone = cache.lookup(&ask(b"other", &by_writes), now);
+    assert!(matches!(alone, Lookup::Miss { fill: None, .. }));
+    drop(under_way);
     let made = fill(cache.lookup(&ask(b"k", &by_writes), now));
     complete(made, b"2", now, now).unwrap();
     let (entry, _, _) = hit(cache.lookup(&ask(b"k", &by_age), now));
