@@ -9,6 +9,9 @@
     reason = "of some twenty kinds of token, a list knows a few"
 )]
 
+#[cfg(test)]
+mod tests;
+
 use super::lexer::{Kind, Lexer, Token};
 
 /// What a buffer may keep between texts; one long text must not hold its memory for ever.
@@ -63,6 +66,7 @@ impl Shaper {
             backslash: !standard_conforming,
             start: None,
             copied: 0,
+            kept: (0, 0),
             end: 0,
             last_end: 0,
             last: Kind::Semicolon,
@@ -76,7 +80,7 @@ impl Shaper {
         }
         let Pass {
             start,
-            copied,
+            kept: (kept, copied),
             end,
             statements,
             moment,
@@ -88,6 +92,7 @@ impl Shaper {
         let key = if copied == 0 {
             rest
         } else {
+            self.text.truncate(kept);
             self.text.extend_from_slice(rest);
             &self.text
         };
@@ -118,6 +123,8 @@ struct Pass<'a> {
     start: Option<usize>,
     /// Up to where the text has been copied to the key, if a comment was left out.
     copied: usize,
+    /// The key's length and `copied` at the last token that is no semicolon.
+    kept: (usize, usize),
     /// Where the last token that is no semicolon ends.
     end: usize,
     /// Where the last token ends.
@@ -154,11 +161,10 @@ impl Pass<'_> {
         let place = self.shape.len();
         match kind {
             Kind::Word => {
-                self.shape.extend_from_slice(raw);
-                if let Some(word) = self.shape.get_mut(place..) {
-                    word.make_ascii_lowercase();
-                    self.moment |= self.last == Kind::TextUnicode && word == b"uescape";
-                }
+                // Most words are shorter than a call of memcpy is worth.
+                self.shape.extend(raw.iter().map(u8::to_ascii_lowercase));
+                self.moment |=
+                    self.last == Kind::TextUnicode && raw.eq_ignore_ascii_case(b"uescape");
             }
             Kind::Text | Kind::TextEscape | Kind::TextUnicode | Kind::TextDollar => {
                 self.shape.push(b'\'');
@@ -182,8 +188,17 @@ impl Pass<'_> {
             | Kind::Other => self.shape.extend_from_slice(raw),
         }
         self.shape.push(b' ');
-        self.lists.shorten(kind, place, self.shape);
+        // Most tokens have nothing to do with a list.
+        let part = if kind == Kind::Word {
+            word_part(self.shape.get(place..).unwrap_or_default())
+        } else {
+            Part::Other
+        };
+        if self.lists.armed || matches!(part, Part::ListWord | Part::Values) {
+            self.lists.shorten(kind, part, place, self.shape);
+        }
         self.last = kind;
+        self.kept = (self.key.len(), self.copied);
         self.end = end;
     }
 
@@ -199,7 +214,6 @@ impl Pass<'_> {
         self.key.extend_from_slice(part);
         self.key.push(b' ');
         self.copied = start;
-        // A comment behind the last statement leaves nothing; `end` stays in front of it.
     }
 
     /// Whether a literal may mean a moment.
@@ -295,7 +309,13 @@ fn hint(text: &[u8]) -> Option<&[u8]> {
 
 /// Cuts lists of plain values to one, as `class` does.
 #[derive(Debug, Default)]
+#[expect(
+    clippy::struct_excessive_bools,
+    reason = "a list and a row may both be open"
+)]
 struct Lists {
+    /// The next token matters.
+    armed: bool,
     /// What the last token was to a list.
     before: Part,
     /// Inside a list of single values.
@@ -322,8 +342,12 @@ enum Part {
 
 impl Lists {
     /// Looks at the last token, which stands at `place` of the shape.
-    #[inline]
-    fn shorten(&mut self, kind: Kind, place: usize, shape: &mut Vec<u8>) {
+    fn shorten(&mut self, kind: Kind, part: Part, place: usize, shape: &mut Vec<u8>) {
+        self.look(kind, part, place, shape);
+        self.armed = self.before != Part::Other || self.list || self.row || self.row_end.is_some();
+    }
+
+    fn look(&mut self, kind: Kind, part: Part, place: usize, shape: &mut Vec<u8>) {
         let before = std::mem::take(&mut self.before);
         match kind {
             Kind::Open | Kind::Other
@@ -354,17 +378,14 @@ impl Lists {
             | Kind::Bits
             | Kind::Number
             | Kind::Param => self.atom(before, shape),
-            Kind::Word => match shape.get(place..).unwrap_or_default() {
-                b"null " | b"true " | b"false " | b"default " => self.atom(before, shape),
-                word => {
-                    self.before = match word {
-                        b"in " | b"array " => Part::ListWord,
-                        b"values " => Part::Values,
-                        _ => Part::Other,
-                    };
+            Kind::Word => {
+                if part == Part::Atom {
+                    self.atom(before, shape);
+                } else {
+                    self.before = part;
                     self.end();
                 }
-            },
+            }
             _ => self.end(),
         }
     }
@@ -379,5 +400,24 @@ impl Lists {
     fn end(&mut self) {
         self.list = false;
         self.row = false;
+    }
+}
+
+/// What a word, with the blank behind it, is to a list.
+#[inline]
+fn word_part(word: &[u8]) -> Part {
+    // Its length tells most words apart from these.
+    match word {
+        [b'i', b'n', _] => Part::ListWord,
+        [b'n' | b't', b'u' | b'r', b'l' | b'u', b'l' | b'e', _] => match word {
+            b"null " | b"true " => Part::Atom,
+            _ => Part::Other,
+        },
+        [b'f', b'a', b'l', b's', b'e', _] | [b'd', b'e', b'f', b'a', b'u', b'l', b't', _] => {
+            Part::Atom
+        }
+        [b'a', b'r', b'r', b'a', b'y', _] => Part::ListWord,
+        [b'v', b'a', b'l', b'u', b'e', b's', _] => Part::Values,
+        _ => Part::Other,
     }
 }

@@ -74,7 +74,7 @@ fn marked_type(data_type: &DataType) -> Option<&str> {
     };
     match parts.as_slice() {
         [ObjectNamePart::Identifier(name)]
-            if name.quote_style == Some(mark::TYPE) && modifiers.is_empty() =>
+            if name.span.start.column == mark::TYPE && modifiers.is_empty() =>
         {
             Some(&name.value)
         }
@@ -233,10 +233,6 @@ impl Walk<'_> {
 
     /// A column, behind the names of its table and schema or in front of its fields.
     fn column(&mut self, first: &Ident, rest: &[Ident]) -> Walked {
-        // An alias in quotes of a literal: the text says something else to the server.
-        if first.quote_style == Some('\'') {
-            return Err(Reason::ParseError);
-        }
         self.meet(first);
         for part in rest {
             self.meet(part);

@@ -16,6 +16,9 @@ mod typename;
 mod utility;
 mod walk;
 
+#[cfg(test)]
+mod tests;
+
 use std::collections::BTreeSet;
 
 use self::pieces::Piece;

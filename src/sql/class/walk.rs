@@ -11,8 +11,9 @@ use super::rewrite::{self, Rewritten, mark};
 use super::{Call, Found, Kind, QName, Write};
 use crate::reason::Reason;
 
-/// How deep sqlparser may go. A parenthesis takes a few of these; their number is bounded before.
-const RECURSION_MAX: usize = 400;
+/// How deep sqlparser may go; a subquery takes three of these. The worst text of this depth needs
+/// a quarter of a worker's stack.
+const RECURSION_MAX: usize = 100;
 
 /// What the walk of a statement's tree has met.
 #[derive(Debug)]
@@ -122,7 +123,7 @@ impl Walk<'_> {
     }
 
     /// A name with at most a schema that counts, and the mark of its last part.
-    pub(super) fn qualified(&mut self, name: &ObjectName) -> Result<(QName, Option<char>), Reason> {
+    pub(super) fn qualified(&mut self, name: &ObjectName) -> Result<(QName, u64), Reason> {
         let mut parts = Vec::with_capacity(3);
         for part in &name.0 {
             let ObjectNamePart::Identifier(part) = part else {
@@ -141,7 +142,7 @@ impl Walk<'_> {
             schema,
             name: last.value.as_str().into(),
         };
-        Ok((name, last.quote_style))
+        Ok((name, last.span.start.column))
     }
 
     /// A relation that is read.
@@ -161,7 +162,7 @@ impl Walk<'_> {
         verbs: &[super::Verb],
     ) -> Result<(), Reason> {
         let (relation, mark) = self.qualified(name)?;
-        let only = mark == Some(mark::ONLY);
+        let only = mark == mark::ONLY;
         for &verb in verbs {
             self.found.writes.insert(Write {
                 relation: relation.clone(),
@@ -181,10 +182,10 @@ impl Walk<'_> {
         arguments: Option<u16>,
     ) -> Result<Option<QName>, Reason> {
         let (name, mark) = self.qualified(name)?;
-        if mark == Some(mark::FORM) {
+        if mark == mark::FORM {
             return Ok(None);
         }
-        let arguments = if mark == Some(mark::VARIADIC) {
+        let arguments = if mark == mark::VARIADIC {
             None
         } else {
             arguments

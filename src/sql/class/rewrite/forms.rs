@@ -124,6 +124,10 @@ impl Rewriter<'_> {
         }
         match word {
             "coalesce" | "greatest" | "least" | "grouping" | "row" => self.look_alike(word),
+            "array" => {
+                self.mark(Token::make_word(word, None), mark::FORM);
+                self.at += 1;
+            }
             "nullif" => {
                 self.found.compares(&["="]);
                 self.look_alike(word);
@@ -368,24 +372,33 @@ impl Rewriter<'_> {
         Ok(())
     }
 
-    /// ON CONFLICT loses its target, which names an index and reads nothing.
+    /// ON CONFLICT loses its target, which names an index and reads nothing; DO NOTHING is left
+    /// out with it.
     fn on_what(&mut self) -> Result<(), Reason> {
-        self.put_keyword();
-        if self.word(0) != "conflict" {
+        if self.word(1) != "conflict" {
+            self.put_keyword();
             return Ok(());
         }
-        self.put_keyword();
+        let mut ahead = 2;
         let mut depth = 0_usize;
         loop {
-            match self.kind(0) {
+            match self.kind(ahead) {
                 None => return Err(Reason::ParseError),
                 Some(Kind::Open) => depth += 1,
                 Some(Kind::Close) => depth = depth.saturating_sub(1),
-                Some(_) if depth == 0 && self.word(0) == "do" => return Ok(()),
+                Some(_) if depth == 0 && self.word(ahead) == "do" => break,
                 Some(_) => {}
             }
-            self.at += 1;
+            ahead += 1;
         }
+        if self.word(ahead + 1) == "nothing" {
+            self.at += ahead + 2;
+        } else {
+            self.keyword(Keyword::ON, "on");
+            self.keyword(Keyword::CONFLICT, "conflict");
+            self.at += ahead;
+        }
+        Ok(())
     }
 
     /// `ORDER BY x USING <` loses the operator once it is noted.
@@ -469,10 +482,8 @@ impl Rewriter<'_> {
     fn variadic(&mut self) {
         self.at += 1;
         let call = self.frames.last().and_then(|frame| frame.call);
-        if let Some(token) = call.and_then(|call| self.made.tokens.get_mut(call))
-            && let Token::Word(word) = &mut token.token
-        {
-            word.quote_style = Some(mark::VARIADIC);
+        if let Some(token) = call.and_then(|call| self.made.tokens.get_mut(call)) {
+            token.span.start.column = mark::VARIADIC;
         }
     }
 }

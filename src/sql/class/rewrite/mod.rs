@@ -21,18 +21,18 @@ use super::{Found, QName};
 use crate::reason::Reason;
 use crate::sql::lexer::Kind;
 
-/// What a quoted name is, in place of the quote that no one will print.
+/// What a name is. Told by the column of its token's place, as its line tells the piece.
 pub(super) mod mark {
     /// A name.
-    pub(in crate::sql::class) const NAME: char = '"';
+    pub(in crate::sql::class) const NAME: u64 = 1;
     /// A relation behind ONLY.
-    pub(in crate::sql::class) const ONLY: char = '`';
+    pub(in crate::sql::class) const ONLY: u64 = 2;
     /// Looks like a call but is none: COALESCE, ROW.
-    pub(in crate::sql::class) const FORM: char = '^';
+    pub(in crate::sql::class) const FORM: u64 = 3;
     /// A function whose arguments cannot be counted.
-    pub(in crate::sql::class) const VARIADIC: char = 'v';
+    pub(in crate::sql::class) const VARIADIC: u64 = 4;
     /// The type of a cast: `moment`, `plain` or `unknown`.
-    pub(in crate::sql::class) const TYPE: char = 't';
+    pub(in crate::sql::class) const TYPE: u64 = 5;
 }
 
 /// A statement for sqlparser, and what its words already told.
@@ -153,15 +153,14 @@ impl<'a> Rewriter<'a> {
 
     /// Writes a token and stays.
     fn write(&mut self, token: Token) {
+        self.mark(token, mark::NAME);
+    }
+
+    fn mark(&mut self, token: Token, column: u64) {
         let line = u64::try_from(self.at).unwrap_or(u64::MAX).saturating_add(1);
-        let place = Location { line, column: 1 };
-        self.made.tokens.push(TokenWithSpan {
-            token,
-            span: Span {
-                start: place,
-                end: place,
-            },
-        });
+        let place = Location { line, column };
+        let span = Span::new(place, place);
+        self.made.tokens.push(TokenWithSpan { token, span });
     }
 
     fn keyword(&mut self, keyword: Keyword, value: &str) {
@@ -181,12 +180,13 @@ impl<'a> Rewriter<'a> {
         self.operand = false;
     }
 
-    fn quoted(&mut self, value: &str, mark: char) {
-        self.write(Token::Word(Word {
+    fn quoted(&mut self, value: &str, mark: u64) {
+        let word = Token::Word(Word {
             value: value.to_owned(),
-            quote_style: Some(mark),
+            quote_style: Some('"'),
             keyword: Keyword::NoKeyword,
-        }));
+        });
+        self.mark(word, mark);
         self.operand = true;
     }
 
@@ -197,7 +197,7 @@ impl<'a> Rewriter<'a> {
     }
 
     /// A name that the tree must hold, in place of the piece at hand.
-    fn put_name(&mut self, value: &str, mark: char) {
+    fn put_name(&mut self, value: &str, mark: u64) {
         self.made.names.push(self.at);
         self.quoted(value, mark);
         self.call = Some(self.made.tokens.len().saturating_sub(1));
@@ -262,6 +262,9 @@ impl<'a> Rewriter<'a> {
     }
 
     fn bracket(&mut self, symbol: &str) -> Result<(), Reason> {
+        if symbol == "[" && self.operand && self.plain_subscript() {
+            return Ok(());
+        }
         let token = match symbol {
             "[" => Token::LBracket,
             "]" => Token::RBracket,
@@ -271,6 +274,22 @@ impl<'a> Rewriter<'a> {
         self.operand = symbol == "]";
         self.put(token);
         Ok(())
+    }
+
+    /// `[1]` names nothing and is passed over; sqlparser does not know it in SET.
+    fn plain_subscript(&mut self) -> bool {
+        let plain = |piece: &&Piece| {
+            piece.is_literal()
+                || matches!(piece.kind, Kind::Number | Kind::Param)
+                || piece.name == ":"
+        };
+        let rest = self.pieces.get(self.at + 1..).unwrap_or_default();
+        let length = rest.iter().take_while(plain).count();
+        let closed = rest.get(length).is_some_and(|piece| piece.name == "]");
+        if closed {
+            self.at += length + 2;
+        }
+        closed
     }
 
     /// A name, or a word with a meaning.

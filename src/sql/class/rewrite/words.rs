@@ -7,7 +7,7 @@ use crate::sql::lexer::Kind;
 impl Rewriter<'_> {
     /// Handles a word that has a meaning here; `false` if it is a name.
     pub(super) fn keyword_or_form(&mut self, word: &str) -> Result<bool, Reason> {
-        if self.reserved(word) || self.noise(word) || self.clock_or_session(word) {
+        if self.noise(word) || self.reserved(word) || self.clock_or_session(word) {
             return Ok(true);
         }
         if self.in_its_place(word) {
@@ -63,7 +63,9 @@ impl Rewriter<'_> {
 
     /// Words that change nothing about what a text names.
     fn noise(&mut self, word: &str) -> bool {
+        let before = |word, back| self.word_before(back) == word;
         let length = match (word, self.word(1)) {
+            ("distinct", _) if before("by", 1) && before("group", 2) => 1,
             ("asc" | "desc" | "symmetric" | "asymmetric", _) => 1,
             ("nulls", "first" | "last") | ("with", "ordinality") => 2,
             ("exclude", "group" | "ties") => 2,
@@ -127,7 +129,7 @@ impl Rewriter<'_> {
             "nothing" => before == "do",
             "set" => self.operand || before == "update",
             "exists" => call,
-            "array" => call || self.pieces.get(self.at + 1).is_some_and(|p| p.name == "["),
+            "array" => !call,
             "rollup" | "cube" => call && (before == "by" || self.is_before(Kind::Comma)),
             "grouping" => next == "sets",
             "sets" => before == "grouping",

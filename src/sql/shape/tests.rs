@@ -1,0 +1,189 @@
+//! Texts and their shapes.
+
+use super::{Shaper, is_moment};
+
+fn shape(text: &str) -> String {
+    String::from_utf8(Shaper::default().read(text.as_bytes(), true).shape.to_vec()).unwrap()
+}
+
+fn key(text: &str) -> String {
+    String::from_utf8(Shaper::default().read(text.as_bytes(), true).text.to_vec()).unwrap()
+}
+
+#[test]
+fn literals_go_and_names_stay() {
+    assert_eq!(
+        shape("SELECT a, \"B\" FROM s.T WHERE x = 'it''s' AND y=-1.5e3 and z = $12 --x"),
+        "select a , \"B\" from s . t where x = ' and y = - 0 and z = $ "
+    );
+    assert_eq!(
+        shape("select E'a', $$b$$, U&'c', x'1F', N'd'"),
+        "select ' , ' , ' , ' , ' "
+    );
+    assert_ne!(shape("select a b"), shape("select ab"));
+    assert_ne!(shape("select 'a'"), shape("select 1"));
+    assert_ne!(shape("select \"a\""), shape("select a"));
+    assert_ne!(shape("select \"A\""), shape("select \"a\""));
+}
+
+#[test]
+fn lists_of_values_are_cut_to_one() {
+    let one = shape("select * from t where a in (1) and b = 2");
+    assert_eq!(shape("select * from t where a in (1, 2,3) and b = 5"), one);
+    assert_eq!(shape("select array[1,2]"), shape("select array[3]"));
+    assert_eq!(
+        shape("insert into t values (1,'a'),(2,'b'),($1,null) returning x"),
+        shape("insert into t values (1,'a') returning x")
+    );
+    // These count.
+    assert_ne!(shape("select f(1, 2)"), shape("select f(1)"));
+    assert_ne!(shape("values (1, 2)"), shape("values (1)"));
+    assert_ne!(shape("values (1), (f(1))"), shape("values (1)"));
+    assert_ne!(shape("select a in (1, b)"), shape("select a in (1)"));
+    assert_ne!(
+        shape("select a in (1, 2), 3"),
+        shape("select a in (1, 2), 3, 4")
+    );
+}
+
+#[test]
+fn the_key_keeps_all_but_comments_and_ends() {
+    for text in ["select  'a  b' ,\n\t1", "select \u{e9}, 'x--y', \"/*z*/\""] {
+        assert_eq!(key(text), text);
+        assert_eq!(key(&format!(" \n;; {text} ; \n ;")), text);
+    }
+    assert_eq!(
+        key("/* a */ select /* b */1 -- c\n, 2 -- d"),
+        "select 1 , 2"
+    );
+    assert_eq!(
+        key("select 1 /* a /* b */ */ /* c */ + 2 /* d */ ;"),
+        "select 1 + 2"
+    );
+    assert_eq!(key("select 1; -- x\n select 2"), "select 1; select 2");
+    assert_eq!(key("select 1-- x\n+2"), "select 1 +2");
+    assert_eq!(key("-- nothing"), "");
+    assert_eq!(key(" ; ; "), "");
+    // A literal that a comment interrupts is one token.
+    assert_eq!(key("select 'a' -- x\n 'b'"), "select 'a' -- x\n 'b'");
+}
+
+#[test]
+fn statements_are_counted() {
+    for (text, count) in [
+        ("", 0),
+        (" ; -- x", 0),
+        ("select 1", 1),
+        (";select 1;;", 1),
+        ("select 1;select 2", 2),
+        ("select 1;select 2;select 3", 2),
+        ("select ';'", 1),
+    ] {
+        assert_eq!(
+            Shaper::default().read(text.as_bytes(), true).statements,
+            count,
+            "{text}"
+        );
+    }
+}
+
+#[test]
+fn buffers_are_used_again() {
+    let mut shaper = Shaper::default();
+    let first = shaper.read(b"/* x */ select 1 /* y */ from a", true);
+    assert_eq!(
+        (first.text, first.shape),
+        (&b"select 1 from a"[..], &b"select 0 from a "[..])
+    );
+    let second = shaper.read(b"select 2", true);
+    assert_eq!(
+        (second.text, second.shape),
+        (&b"select 2"[..], &b"select 0 "[..])
+    );
+}
+
+#[test]
+fn broken_texts_say_so() {
+    for text in [
+        &b"select 'x"[..],
+        b"select /* x",
+        b"select \"x",
+        b"select $a$x",
+        b"select \0",
+        b"select '\xff'",
+    ] {
+        assert!(Shaper::default().read(text, true).broken, "{text:?}");
+    }
+    assert!(!Shaper::default().read(b"select '\xc3\xa9'", true).broken);
+}
+
+#[test]
+fn hints_stand_in_front() {
+    let hint = |text: &str| {
+        let mut shaper = Shaper::default();
+        let shape = shaper.read(text.as_bytes(), true);
+        shape
+            .hint
+            .map(|hint| String::from_utf8(hint.to_vec()).unwrap())
+    };
+    assert_eq!(
+        hint("/* pgweir: ttl=5s */ select 1").as_deref(),
+        Some("ttl=5s")
+    );
+    assert_eq!(hint(" \n/*pgweir:off*/select 1").as_deref(), Some("off"));
+    assert_eq!(hint("select 1 /* pgweir: off */"), None);
+    assert_eq!(hint("/* x */ /* pgweir: off */ select 1"), None);
+    assert_eq!(hint("/* pgweir: /* x */ off */ select 1"), None);
+    assert_eq!(hint("-- pgweir: off\nselect 1"), None);
+    assert_eq!(hint("/* pgweir: off"), None);
+}
+
+#[test]
+fn moments_are_seen_in_any_literal() {
+    let moment = |text: &str| Shaper::default().read(text.as_bytes(), true).moment;
+    for text in [
+        "select 'now'",
+        "select ' Tomorrow '::date",
+        "select 'today 10:00'",
+        "select '10:00today'",
+        "select $$YESTERDAY$$",
+        "select $q$today$q$",
+        "select e'today'",
+        r"select e'\x74oday'",
+        r"select U&'\0074oday'",
+        "select U&'!0074oday' uescape '!'",
+        "select 'to'\n'day'",
+        "select N'now'",
+        "select '[today,)'::daterange",
+        "select '{\"a\": [\"now\"]}'",
+    ] {
+        assert!(moment(text), "{text}");
+    }
+    for text in [
+        "select 'x'",
+        "select 'nowhere', 'snow', 'todays'",
+        "select now, \"today\"",
+        "select 'it''s'",
+        "select ''",
+    ] {
+        assert!(!moment(text), "{text}");
+    }
+    assert!(Shaper::default().read(br"select 'tod\x61y'", false).moment);
+}
+
+#[test]
+fn moments_in_parameters() {
+    let blanks = " ".repeat(500);
+    assert!(is_moment(format!("{blanks}today{blanks}").as_bytes()));
+    let words = "word ".repeat(100);
+    assert!(!is_moment(format!("{words} now").as_bytes()));
+    assert!(is_moment(format!("{{{words}, now}}").as_bytes()));
+    assert!(is_moment(format!(" [\"{words}\", \"now\"]").as_bytes()));
+    // An array in the binary format.
+    let mut array = vec![0, 0, 0, 1, 0, 0, 0, 0, 0, 0, 0, 25];
+    array.extend(words.as_bytes());
+    array.extend([0, 0, 0, 3]);
+    array.extend(b"now");
+    assert!(is_moment(&array));
+    assert!(!is_moment(b"") && !is_moment(b"2024-01-01") && !is_moment(&[0, 0, 0, 5]));
+}
