@@ -12,6 +12,7 @@ mod evict;
 mod faults;
 mod hazards;
 mod heal;
+mod kinds;
 mod life;
 mod login;
 mod meter;
