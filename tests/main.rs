@@ -13,6 +13,7 @@ mod evict;
 mod faults;
 mod hazards;
 mod heal;
+mod kinds;
 mod life;
 mod login;
 mod meter;
