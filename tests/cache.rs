@@ -132,7 +132,7 @@ fn one_entry_serves_every_form_of_the_protocol() {
     let reply = ask(&mut b, &run);
     assert_reason(&reply, "stale");
     assert_eq!(tags(&reply), "2DCZ");
-    assert_reason(&ask(&mut b, &[close_statement("s"), sync()]), "");
+    assert_eq!(tags(&ask(&mut b, &[close_statement("s"), sync()])), "3Z");
 }
 
 /// Parameter types, parameter formats, the value, result formats.
@@ -199,6 +199,35 @@ fn a_description_before_the_query_needs_no_trip_the_second_time() {
         ),
         "hit",
     );
+}
+
+#[test]
+fn the_description_of_a_statement_is_not_that_of_its_portal() {
+    let world = World::new(1, "");
+    let mut client = world.client();
+    let sql = "select k from kv where k = 4";
+    let start = [parse("", sql), bind_formats("", "", &[], &[], &[1])];
+    let run = |client: &mut Client, describe: Vec<u8>| {
+        let whole = [start.concat(), describe, execute("", 0), sync()];
+        ask(client, &whole)
+    };
+    let format = |reply: &Reply| {
+        let frame = reply.0.iter().find(|frame| frame.tag == b'T').unwrap();
+        frame.body.last().copied()
+    };
+    // As tokio-postgres asks: text is what the statement says, whatever the portal will give.
+    assert_eq!(format(&run(&mut client, describe_statement(""))), Some(0));
+    let again = run(&mut client, describe_statement(""));
+    assert_reason(&again, "hit");
+    assert_eq!(
+        (tags(&again).as_str(), format(&again)),
+        ("12tTDCZ", Some(0))
+    );
+    for reason in ["miss", "hit"] {
+        let reply = run(&mut client, describe_portal(""));
+        assert_reason(&reply, reason);
+        assert_eq!(format(&reply), Some(1));
+    }
 }
 
 #[test]

@@ -133,9 +133,10 @@ fn simple_protocol() {
         ("SHOW VERSION; /* and */ show bypasses;", "TDCTCZ"),
         ("", "IZ"),
         (" ; ", "IZ"),
-        ("purge", "EZ"),
+        ("purge", "CZ"),
         ("SHOW VERSION; SHOW NOTHING", "EZ"),
-        ("SHOW VERSION; PURGE", "TDCEZ"),
+        ("SHOW VERSION; PURGE", "TDCCZ"),
+        ("PURGE TABLE nothing", "EZ"),
     ] {
         let reply = client.query(sql).unwrap();
         assert_eq!(tags(&reply), expected, "{sql}");
@@ -268,8 +269,12 @@ fn faults_in_the_extended_protocol_end_with_sync() {
         (vec![raw(b'D', b"X\0")], "08P01"),
         (vec![raw(b'E', b"\0")], "08P01"),
         (
-            vec![parse("", "PURGE"), bind("", "", &[]), execute("", 0)],
-            "0A000",
+            vec![
+                parse("", "PURGE TABLE nothing"),
+                bind("", "", &[]),
+                execute("", 0),
+            ],
+            "42704",
         ),
         // Skipped until Sync, the simple protocol too.
         (vec![execute("none", 0), query("SHOW VERSION")], "34000"),

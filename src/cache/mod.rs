@@ -4,7 +4,6 @@
 //! write touches, and what time it is. [`generation`] says what is still true, [`key`] what is the
 //! same question, [`entry`] what an answer is, [`fill`] how one is made; [`Cache::lookup`] decides.
 
-pub mod description;
 pub mod entry;
 pub mod fill;
 pub mod flight;

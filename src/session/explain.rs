@@ -63,7 +63,7 @@ pub(super) fn hit(caching: &Caching, resolved: &Resolved, age: Duration, out: &m
 /// What in particular keeps a query from being cached.
 pub(super) fn object(caching: &Caching, known: &Known, reason: Reason) -> Option<Box<str>> {
     let snapshot = caching.database.catalog.current();
-    let resolved = known.resolve(snapshot.as_deref()?);
+    let resolved = known.resolve(snapshot.as_deref()?, caching.database.catalog.generations());
     let refusal = resolved.meaning.read.as_ref().err()?;
     (refusal.reason == reason).then(|| refusal.object.clone())
 }

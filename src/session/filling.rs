@@ -18,6 +18,9 @@ use crate::wire::replies::Status;
 pub(super) struct Filling {
     known: Arc<Known>,
     into: Into,
+    /// ParameterDescription came: the next RowDescription is the statement's, not the portal's, and
+    /// has no formats.
+    of_statement: bool,
 }
 
 /// What the answers are for.
@@ -38,7 +41,11 @@ impl Filling {
     /// The answers make an entry.
     pub(super) fn new(known: Arc<Known>, fill: Fill) -> Self {
         let into = Into::Entry(fill);
-        Self { known, into }
+        Self {
+            known,
+            into,
+            of_statement: false,
+        }
     }
 
     /// The answers are compared with an entry.
@@ -48,7 +55,11 @@ impl Filling {
             rows: Vec::new(),
             spoilt: false,
         };
-        Self { known, into }
+        Self {
+            known,
+            into,
+            of_statement: false,
+        }
     }
 
     /// The request is about to be sent. The entry's age counts from here (H44).
@@ -66,10 +77,12 @@ impl Filling {
         let body = raw.get(HEADER_BYTES..).unwrap_or_default();
         match (tag, &mut self.into) {
             (b'D', _) => self.row(raw),
+            (b't', _) => self.of_statement = true,
+            (b'T', _) if self.of_statement => self.of_statement = false,
             (b'T', Into::Entry(fill)) => fill.description(body),
             (b'C', Into::Entry(fill)) => fill.tag(body),
-            // ParseComplete, BindComplete, CloseComplete, ParameterDescription, ReadyForQuery.
-            (b'1' | b'2' | b'3' | b't' | b'Z' | b'T' | b'C', _) => {}
+            // ParseComplete, BindComplete, CloseComplete, ReadyForQuery.
+            (b'1' | b'2' | b'3' | b'Z' | b'T' | b'C', _) => {}
             // An error, a notice, a parameter's new value, a suspended portal, COPY, no data.
             _ => self.spoil(Reason::NotClean),
         }

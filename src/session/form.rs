@@ -37,11 +37,12 @@ impl<'a> Form<'a> {
                     form.parse = Some((name, body));
                     form.statement = Some(name);
                 }
+                // Before Bind or behind it: drivers do both.
                 Step::DescribeStatement(name) => {
-                    form.describes_statement |= !bound && form.is_about(name);
-                    if !form.describes_statement || bound {
+                    if !form.is_about(name) {
                         return None;
                     }
+                    form.describes_statement = true;
                 }
                 Step::Bind { statement, values } => {
                     if bound || !form.is_about(statement) {
@@ -111,6 +112,10 @@ mod tests {
                 assert!(form.describes_portal && form.values.is_some());
             },
         );
+        form(&[PARSE, BIND, (b'D', b"S\0"), EXECUTE, SYNC], |form| {
+            let form = form.unwrap();
+            assert!(form.describes_statement && form.values.is_some());
+        });
         form(&[(b'C', b"Ss\0"), SYNC], |form| {
             assert_eq!(form.unwrap().statement, None);
         });

@@ -105,7 +105,9 @@ impl Desk<'_> {
     pub(super) fn look(&mut self, query: Query<'_>) -> Result<Looked, Reason> {
         may_be_read(query.known)?;
         let (resolved, context, decision) = self.may_look(query)?;
-        let relations = resolved.meaning.read.as_ref().map_err(|r| r.reason)?;
+        if let Err(refusal) = &resolved.meaning.read {
+            return Err(refusal.reason);
+        }
         let bind = query.values.map(Bind::read).transpose();
         let bind = bind.map_err(unkeyed)?;
         if bind.as_ref().is_some_and(has_moment) {
@@ -114,7 +116,7 @@ impl Desk<'_> {
         if has_odd_type(query.types) {
             return Err(Reason::Volatile);
         }
-        let stamp = self.stamp(&decision, resolved.epoch, relations)?;
+        let stamp = self.stamp(&decision, &resolved)?;
         let cache = &self.caching.shared.cache;
         let lookup = with_key(|key| {
             key::result_key(key, context, query.text, query.types, bind.as_ref())
@@ -178,7 +180,7 @@ impl Desk<'_> {
         if snapshot.forbids().is_some() {
             return Err(Reason::Defaults);
         }
-        let resolved = query.known.resolve(snapshot);
+        let resolved = query.known.resolve(snapshot, self.generations());
         if !resolved.plain {
             return Err(not_plain(query.known));
         }
@@ -204,10 +206,10 @@ impl Desk<'_> {
         Ok((resolved, id, decision))
     }
 
-    fn stamp(&self, decision: &Decision, epoch: u64, relations: &[u32]) -> Result<Stamp, Reason> {
+    fn stamp(&self, decision: &Decision, resolved: &Resolved) -> Result<Stamp, Reason> {
         let stamp = match decision.level {
-            Level::Ryw => self.generations().stamp(epoch, relations),
-            Level::Ttl => self.generations().stamp_epoch_only(epoch),
+            Level::Ryw => resolved.deps.stamp(resolved.epoch),
+            Level::Ttl => self.generations().stamp_epoch_only(resolved.epoch),
             Level::Off => None,
         };
         stamp.ok_or(Reason::Dirty)

@@ -17,6 +17,7 @@ use crate::catalog::WriteSet;
 use crate::invalidate::Touch;
 use crate::pool::state::Reported;
 use crate::reason::Reason;
+use crate::sql::class::Kind as ClassKind;
 use crate::sql::effect::{Effect, Hidden, Statement};
 use crate::sql::shape::{Shape, Shaper};
 use crate::wire::frame;
@@ -85,7 +86,11 @@ impl Link<'_> {
         }
         shaped(text, |shape| {
             let known = caching.known(text, shape);
-            let plain = snapshot.is_some_and(|snapshot| known.resolve(snapshot).plain);
+            let plain = snapshot.is_some_and(|snapshot| {
+                known
+                    .resolve(snapshot, self.pool.catalog.generations())
+                    .plain
+            });
             let work = if plain { None } else { analyze() };
             let reading = keep.then(|| Arc::new(Reading::new(shape)));
             let known = Some(known);
@@ -147,8 +152,13 @@ impl Link<'_> {
             None if known.touches_nothing() => {}
             None => writes.touch(Touch::Everything, now()),
             Some(snapshot) => {
-                let resolved = known.resolve(snapshot);
+                let resolved = known.resolve(snapshot, self.pool.catalog.generations());
                 match &resolved.meaning.writes {
+                    // DO and CALL may run DDL as well; what a function does to the catalog is seen by the
+                    // next poll.
+                    _ if known.class.kind == ClassKind::Everything(Reason::Opaque) => {
+                        writes.touch(Touch::Definitions, resolved.epoch);
+                    }
                     WriteSet::Nothing => {}
                     WriteSet::Relations(list) => {
                         writes.touch(Touch::Relations(list), resolved.epoch);

@@ -85,7 +85,9 @@ impl Shared {
                 }
             };
             for known in database.shapes.all() {
-                let meaning = &known.resolve(snapshot).meaning;
+                let meaning = &known
+                    .resolve(snapshot, database.catalog.generations())
+                    .meaning;
                 let counts = known.stats.counts();
                 if let Ok(relations) = &meaning.read {
                     add(relations, &|report| {
@@ -184,7 +186,7 @@ fn query(database: &Database, known: &Known) -> QueryReport {
     let reason = counts.last.map(|reason| {
         let snapshot = database.catalog.current();
         let object = snapshot.as_deref().and_then(|snapshot| {
-            let resolved = known.resolve(snapshot);
+            let resolved = known.resolve(snapshot, database.catalog.generations());
             let refusal = resolved.meaning.read.as_ref().err()?;
             (refusal.reason == reason).then(|| refusal.object.to_string())
         });

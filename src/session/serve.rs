@@ -17,9 +17,7 @@ use super::form::Form;
 use super::lookup::{Desk, Looked, Query};
 use super::reading::{is_readable, shaped};
 use super::state::{Meant, NAMES_MAX, Named, Reading};
-use crate::cache::description::with_formats;
 use crate::cache::entry::Entry;
-use crate::cache::key::Bind;
 use crate::cache::rules::Hint;
 use crate::cache::{Follow, Lookup};
 use crate::pool::Pool;
@@ -166,7 +164,7 @@ impl Clerk<'_> {
             };
             match self.desk.look(query) {
                 Err(reason) => upstream(reason),
-                Ok(looked) => self.looked(query, looked, None, |clerk, entry| {
+                Ok(looked) => self.looked(query, looked, |clerk, entry| {
                     if !entry.frames(clerk.out, true) {
                         return false;
                     }
@@ -275,32 +273,27 @@ impl Clerk<'_> {
         let description = described.ok();
         match self.desk.look(query) {
             Err(reason) => upstream(reason),
-            Ok(looked) => {
-                let missing = description.clone().filter(|_| !form.describes_portal);
-                self.looked(query, looked, missing, |clerk, entry| {
-                    if form.describes_portal && entry.description.is_none()
-                        || form.describes_statement && description.is_none()
-                    {
-                        return false;
-                    }
-                    let answers = Answers {
-                        entry: Some(entry),
-                        description: description.as_deref(),
-                        parsed: parsed(),
-                    };
-                    clerk.answer_steps(steps, answers);
-                    true
-                })
-            }
+            Ok(looked) => self.looked(query, looked, |clerk, entry| {
+                if form.describes_portal && entry.description.is_none()
+                    || form.describes_statement && description.is_none()
+                {
+                    return false;
+                }
+                let answers = Answers {
+                    entry: Some(entry),
+                    description: description.as_deref(),
+                    parsed: parsed(),
+                };
+                clerk.answer_steps(steps, answers);
+                true
+            }),
         }
     }
 
-    /// `missing` is the statement's description, which the upstream will not be asked for.
     fn looked(
         &mut self,
         query: Query<'_>,
         looked: Looked,
-        missing: Option<Arc<Entry>>,
         serve: impl FnOnce(&mut Self, &Entry) -> bool,
     ) -> Plan {
         let known = Arc::clone(query.known);
@@ -336,17 +329,9 @@ impl Clerk<'_> {
             Lookup::Wait(follow) => Plan::Wait(follow),
             Lookup::Miss { fill: None, why } => upstream(why.reason()),
             Lookup::Miss {
-                fill: Some(mut fill),
+                fill: Some(fill),
                 why,
-            } => {
-                if let Some(body) = missing.and_then(|m| m.description.clone())
-                    && let Some(Ok(bind)) = query.values.map(Bind::read)
-                    && let Some(body) = with_formats(&body, &bind.result_formats())
-                {
-                    fill.description(&body);
-                }
-                Plan::Upstream(Asking::keeping(why.reason(), Filling::new(known, fill)))
-            }
+            } => Plan::Upstream(Asking::keeping(why.reason(), Filling::new(known, fill))),
         }
     }
 

@@ -8,6 +8,7 @@ use std::sync::{Arc, OnceLock, PoisonError, RwLock};
 use arc_swap::ArcSwapOption;
 use foldhash::fast::RandomState;
 
+use crate::cache::generation::{Deps, Generations};
 use crate::cache::rules::fingerprint;
 use crate::cache::stats::ShapeStats;
 use crate::catalog::{Catalog, Meaning, Snapshot};
@@ -53,6 +54,8 @@ pub(super) struct Resolved {
     /// The cache epoch of the snapshot.
     pub(super) epoch: u64,
     pub(super) meaning: Meaning,
+    /// What a result of it depends on.
+    pub(super) deps: Deps,
     /// It does nothing to its session, provably.
     pub(super) plain: bool,
 }
@@ -87,17 +90,20 @@ impl Known {
     }
 
     /// What it means under this snapshot.
-    pub(super) fn resolve(&self, snapshot: &Snapshot) -> Arc<Resolved> {
+    pub(super) fn resolve(&self, snapshot: &Snapshot, generations: &Generations) -> Arc<Resolved> {
         if let Some(resolved) = self.resolved.load().as_ref()
             && resolved.generation == snapshot.generation()
         {
             return Arc::clone(resolved);
         }
         let analysis = crate::sql::analyze(&self.sample, true, Some(snapshot));
+        let meaning = snapshot.resolve(&self.class);
+        let relations = meaning.read.as_deref().unwrap_or_default();
         let resolved = Arc::new(Resolved {
             generation: snapshot.generation(),
             epoch: snapshot.epoch(),
-            meaning: snapshot.resolve(&self.class),
+            deps: generations.deps(relations),
+            meaning,
             plain: analysis == Analysis::Plain,
         });
         self.resolved.store(Some(Arc::clone(&resolved)));
@@ -118,7 +124,8 @@ impl Known {
     /// Whether its results depend on no table at all, as far as is known now.
     pub(super) fn depends_on_nothing(&self, catalog: &Catalog) -> bool {
         let snapshot = catalog.current();
-        let resolved = snapshot.as_deref().map(|snapshot| self.resolve(snapshot));
+        let snapshot = snapshot.as_deref();
+        let resolved = snapshot.map(|snapshot| self.resolve(snapshot, catalog.generations()));
         resolved.is_some_and(|r| r.meaning.read.as_ref().is_ok_and(|list| list.is_empty()))
     }
 

@@ -184,8 +184,10 @@ impl<N> Replies<N> {
     /// Whether nothing of what the client sees answered is going to execute anything.
     pub fn runs_nothing(&self) -> bool {
         let executes = |entry: &Entry<N>| {
-            !matches!(entry.kind, Kind::Parse | Kind::Describe | Kind::Close)
-                && entry.show != Show::Hide
+            !matches!(
+                entry.kind,
+                Kind::Parse | Kind::Bind | Kind::Describe | Kind::Close
+            ) && entry.show != Show::Hide
         };
         !self.queue.iter().any(executes)
     }
