@@ -247,13 +247,25 @@ impl Walk<'_> {
         Ok(())
     }
 
+    /// `(x).date` casts a text as `x::date` does.
+    fn field(&mut self, name: &str) {
+        self.found.fields.insert(name.into());
+        let name = QName::bare(name);
+        match typename::family(&name) {
+            Family::Moment => self.moment = true,
+            Family::Plain => {}
+            Family::Unknown => return,
+        }
+        self.found.types.insert(name);
+    }
+
     fn accesses(&mut self, chain: &[AccessExpr]) -> Walked {
         for access in chain {
             match access {
                 AccessExpr::Dot(Expr::Identifier(field)) => {
                     self.meet(field);
-                    self.found.attributes.insert(field.value.as_str().into());
                     self.volatile |= self.moment;
+                    self.field(&field.value);
                 }
                 AccessExpr::Subscript(Subscript::Index { index }) => self.expr(index)?,
                 AccessExpr::Subscript(Subscript::Slice {

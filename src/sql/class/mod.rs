@@ -1,10 +1,10 @@
 //! What a text means to the cache: whether it only reads, what it names, what it writes.
 //!
 //! Names only: whether a function is safe, what a view hides and which trigger fires is the
-//! catalog's business. The path of a text: [`pieces`] cuts it with our own lexer, [`utility`]
-//! tells its statements apart by their words, [`rewrite`] turns a query into tokens that sqlparser
+//! catalog's business. The path of a text: `pieces` cuts it with our own lexer, `utility`
+//! tells its statements apart by their words, `rewrite` turns a query into tokens that sqlparser
 //! understands (it never sees the text itself, so the two cannot disagree about a quote),
-//! [`query`], [`expr`] and [`dml`] walk the tree, and [`walk`] checks at the end that every name of
+//! `query`, `expr` and `dml` walk the tree, and `walk` checks at the end that every name of
 //! the text was met in it. What is not understood writes everything (I2, H9, H16).
 
 mod dml;
@@ -26,7 +26,7 @@ use crate::reason::Reason;
 use crate::sql::lexer::Kind as Token;
 
 /// Longer texts are not looked at: lexing this much takes well under a millisecond, and what a
-/// text may hold besides rows of literals is bounded by [`PIECES_MAX`].
+/// text may hold besides rows of literals is bounded by `PIECES_MAX`.
 const TEXT_MAX: usize = 256 * 1024;
 
 /// Tokens of a text, lists of literals counted once. The tree of a longer chain of operators
@@ -107,9 +107,12 @@ pub struct Uses {
     /// Columns inside an expression that is cast to a date or time, or to a type that is not known
     /// here: text in such a column could say `today` (H5). JSON columns count as text.
     pub datetime_casts: Box<[Box<str>]>,
-    /// Names behind a dot: usually columns, but `x.f` also calls `f(x)` of a row (computed
-    /// columns). A user function of one argument with such a name may be called.
+    /// Names behind a table's name and a dot: columns, but if there is no such column, `t.f` calls
+    /// `f(t)` (computed columns). A user function of one argument with such a name may be called.
     pub attributes: Box<[Box<str>]>,
+    /// Names behind `(x).`: a field if `x` is a row; else a call of any function of one argument,
+    /// built in or not, or a cast to a type of that name. What is known by neither is a field.
+    pub fields: Box<[Box<str>]>,
 }
 
 /// How a relation is written.
@@ -148,6 +151,7 @@ struct Found {
     types: BTreeSet<QName>,
     datetime_casts: BTreeSet<Box<str>>,
     attributes: BTreeSet<Box<str>>,
+    fields: BTreeSet<Box<str>>,
     writes: BTreeSet<Write>,
 }
 
@@ -176,6 +180,7 @@ impl Found {
         self.types.append(&mut other.types);
         self.datetime_casts.append(&mut other.datetime_casts);
         self.attributes.append(&mut other.attributes);
+        self.fields.append(&mut other.fields);
         self.writes.append(&mut other.writes);
     }
 
@@ -190,6 +195,7 @@ impl Found {
                 types: list(self.types),
                 datetime_casts: self.datetime_casts.into_iter().collect(),
                 attributes: self.attributes.into_iter().collect(),
+                fields: self.fields.into_iter().collect(),
             },
             writes: self.writes.into_iter().collect(),
         }

@@ -444,6 +444,8 @@ fn casts_to_a_moment_name_their_columns() {
         read("a b c")
     );
     assert_eq!(casts("select (select max(d) from x)::date"), read("d"));
+    // A cast in another dress.
+    assert_eq!(casts("select (a).date, (b).city from t"), read("a"));
     // A domain may be a date.
     assert_eq!(casts("select a::mood from t"), read("a"));
     // Text made up from constants, and results whose names lie.
@@ -647,6 +649,46 @@ fn what_is_not_understood_writes_everything() {
     reads("select * from \"Ärger\", ärger", "Ärger ärger", "");
     let long = "x".repeat(80);
     reads(&format!("select * from {long}"), &long[..63], "");
+}
+
+/// Words that look like keywords may be labels of results, and columns may have their names. Such
+/// a text may be refused, but nothing it names may be lost.
+#[test]
+fn labels_that_look_like_keywords_hide_nothing() {
+    for text in [
+        "select v and from t",
+        "select v collate from t",
+        "select 'a' uescape from t",
+        "select v similar from t",
+        "select v escape from t",
+        "select v overlaps from t",
+        "select v like from t",
+        "select v in from t",
+        "select v between from t",
+        "select v tablesample from t",
+        "select v only from t",
+        "select v table from t",
+        "select v using from t",
+        "select v default from t",
+        "select v select from t",
+        "select v not from t",
+        "select v is from t",
+        "select v exclude from t exclude group by v",
+        "select rows from (select * from t) u",
+        "select conflict from s join t on conflict where f() union select 1 do from u",
+    ] {
+        let class = class(text);
+        let held = names(&class.uses.relations)
+            .split(' ')
+            .any(|name| name == "t");
+        let refused = matches!(class.kind, Kind::Everything(_));
+        assert!(held || refused, "{text}: {class:?}");
+    }
+    let class = class("with q as (select 1 only) delete from t");
+    assert!(class.writes.iter().all(|write| !write.only), "{class:?}");
+    // What we write in another way must not be taken for a CTE.
+    let trimmed = classify(b"with trim (a) as (select 1) select * from btrim", true);
+    assert!(matches!(trimmed.kind, Kind::Everything(_)), "{trimmed:?}");
 }
 
 /// Runs it on a small stack and not for long, as a worker would.

@@ -36,6 +36,8 @@ pub(super) struct Walk<'a> {
     pub(super) renamed: BTreeSet<Box<str>>,
     /// A function in FROM makes columns whose names the text may not show.
     pub(super) table_functions: bool,
+    /// A keyword is a name in the tree, or a call none: sqlparser reads the text differently.
+    misread: bool,
     /// The statement writes.
     pub(super) writes: bool,
     /// Text that is made up from constants may be cast to a moment.
@@ -51,6 +53,7 @@ pub(super) fn statement(pieces: &[Piece], found: &mut Found) -> Result<Kind, Rea
         locks,
         refused,
         defines,
+        ..
     } = rewrite::rewrite(pieces, found)?;
     if defines {
         return Ok(Kind::Definition);
@@ -73,6 +76,7 @@ pub(super) fn statement(pieces: &[Piece], found: &mut Found) -> Result<Kind, Rea
         moment: false,
         renamed: BTreeSet::new(),
         table_functions: false,
+        misread: false,
         writes: false,
         volatile: false,
     };
@@ -80,7 +84,7 @@ pub(super) fn statement(pieces: &[Piece], found: &mut Found) -> Result<Kind, Rea
     // A name that the tree does not hold, or a change that it takes for something else: we and
     // sqlparser read the text differently (H16).
     let met = |name: &usize| walk.met.get(*name).copied().unwrap_or(false);
-    if walk.changes != changes || !names.iter().all(met) {
+    if walk.misread || walk.changes != changes || !names.iter().all(met) {
         return Err(Reason::ParseError);
     }
     let casts = &walk.found.datetime_casts;
@@ -113,6 +117,12 @@ impl Walk<'_> {
 
     /// The tree holds this name.
     pub(super) fn meet(&mut self, name: &Ident) {
+        let plain = matches!(name.span.start.column, mark::NAME | mark::ONLY);
+        self.misread |= !plain || name.quote_style.is_none();
+        self.touch(name);
+    }
+
+    fn touch(&mut self, name: &Ident) {
         let place = usize::try_from(name.span.start.line).ok();
         if let Some(met) = place
             .and_then(|line| line.checked_sub(1))
@@ -123,13 +133,14 @@ impl Walk<'_> {
     }
 
     /// A name with at most a schema that counts, and the mark of its last part.
-    pub(super) fn qualified(&mut self, name: &ObjectName) -> Result<(QName, u64), Reason> {
+    fn qualified(&mut self, name: &ObjectName) -> Result<(QName, u64), Reason> {
         let mut parts = Vec::with_capacity(3);
         for part in &name.0 {
             let ObjectNamePart::Identifier(part) = part else {
                 return Err(Reason::Opaque);
             };
-            self.meet(part);
+            self.touch(part);
+            self.misread |= part.quote_style.is_none() && part.span.start.column != mark::FORM;
             parts.push(part);
         }
         // In front of a schema stands the database, which can only be this one.
@@ -147,7 +158,8 @@ impl Walk<'_> {
 
     /// A relation that is read.
     pub(super) fn relation(&mut self, name: &ObjectName) -> Result<(), Reason> {
-        let (name, _mark) = self.qualified(name)?;
+        let (name, mark) = self.qualified(name)?;
+        self.misread |= !matches!(mark, mark::NAME | mark::ONLY);
         let common = name.schema.is_none() && self.scopes.contains(&name.name);
         if !common {
             self.found.relations.insert(name);
@@ -163,6 +175,7 @@ impl Walk<'_> {
     ) -> Result<(), Reason> {
         let (relation, mark) = self.qualified(name)?;
         let only = mark == mark::ONLY;
+        self.misread |= !only && mark != mark::NAME;
         for &verb in verbs {
             self.found.writes.insert(Write {
                 relation: relation.clone(),
@@ -182,6 +195,7 @@ impl Walk<'_> {
         arguments: Option<u16>,
     ) -> Result<Option<QName>, Reason> {
         let (name, mark) = self.qualified(name)?;
+        self.misread |= matches!(mark, mark::ONLY | mark::TYPE);
         if mark == mark::FORM {
             return Ok(None);
         }

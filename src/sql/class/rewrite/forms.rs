@@ -1,4 +1,4 @@
-//! Syntax that is written in another way for sqlparser, or left out.
+//! Clauses that are written in another way for sqlparser, or left out.
 
 #![expect(
     clippy::wildcard_enum_match_arm,
@@ -10,6 +10,7 @@ use sqlparser::tokenizer::Token;
 
 use super::{Group, Rewriter, mark};
 use crate::reason::Reason;
+use crate::sql::class::pieces::Piece;
 use crate::sql::class::typename::{self, Family};
 use crate::sql::lexer::Kind;
 
@@ -33,145 +34,22 @@ impl Rewriter<'_> {
                 self.value();
                 self.at += 3;
             }
-            "rows" if self.word(1) == "from" && self.is(2, Kind::Open) => {
+            "rows" if self.word(1) == "from" && self.is(2, Kind::Open) && self.in_from() => {
                 self.at += 2;
                 self.open();
                 self.keyword(Keyword::SELECT, "select");
             }
-            "tablesample" => self.sample(),
-            "repeatable" if self.is(1, Kind::Open) => self.cross_join("repeatable"),
+            "tablesample" => {
+                // The rows are chance (H11).
+                self.refuse(Reason::Volatile);
+                self.at += 1;
+                self.cross_join("tablesample")?;
+            }
+            "repeatable" if self.is(1, Kind::Open) => self.cross_join("repeatable")?,
             "variadic" => self.variadic(),
             _ => return self.expression_form(word),
         }
         Ok(true)
-    }
-
-    fn expression_form(&mut self, word: &str) -> Result<bool, Reason> {
-        match word {
-            "like" => self.matches(&["~~", "!~~"]),
-            "ilike" => self.matches(&["~~*", "!~~*"]),
-            "similar" if self.worded() => self.separator(),
-            "similar" => {
-                self.at += 1;
-                self.calls("similar_to_escape", None);
-                self.matches(&["~", "!~"]);
-            }
-            // In front of LIKE, which says it.
-            "not" => self.at += 1,
-            "escape" | "placing" if self.worded() => self.separator(),
-            "escape" if self.operand => {
-                self.calls("like_escape", Some(2));
-                self.calls("similar_to_escape", Some(2));
-                self.infix();
-            }
-            "in" if self.group() == Group::Position => self.separator(),
-            "in" => {
-                self.found.compares(&["=", "<>"]);
-                self.put_keyword();
-            }
-            "at" if self.operand && self.word(1) == "time" && self.word(2) == "zone" => {
-                self.calls("timezone", Some(2));
-                self.at += 2;
-                self.infix();
-            }
-            "at" if self.operand && self.word(1) == "local" => {
-                self.calls("timezone", Some(1));
-                self.at += 2;
-            }
-            "overlaps" if self.operand => {
-                self.calls("overlaps", Some(4));
-                self.infix();
-            }
-            "collate" => {
-                self.at += 1;
-                self.take_qualified()?;
-            }
-            "operator" if self.is(1, Kind::Open) => self.operator_of_schema()?,
-            _ => return Ok(self.call_form(word)),
-        }
-        Ok(true)
-    }
-
-    /// The word at hand as an operator between two values.
-    fn infix(&mut self) {
-        self.at += 1;
-        self.operation("+");
-    }
-
-    fn matches(&mut self, symbols: &[&str]) {
-        self.found.compares(symbols);
-        self.infix();
-    }
-
-    /// A word between arguments, as a comma.
-    fn separator(&mut self) {
-        if self.operand {
-            self.write(Token::Comma);
-        }
-        self.operand = false;
-        self.at += 1;
-    }
-
-    /// Calls with a syntax of their own, and forms that only look like calls.
-    fn call_form(&mut self, word: &str) -> bool {
-        if word == "collation" && self.word(1) == "for" && self.is(2, Kind::Open) {
-            self.quoted("pg_collation_for", mark::NAME);
-            self.at += 2;
-            return true;
-        }
-        if !self.is(1, Kind::Open) {
-            return false;
-        }
-        match word {
-            "coalesce" | "greatest" | "least" | "grouping" | "row" => self.look_alike(word),
-            "array" => {
-                self.mark(Token::make_word(word, None), mark::FORM);
-                self.at += 1;
-            }
-            "nullif" => {
-                self.found.compares(&["="]);
-                self.look_alike(word);
-            }
-            "cast" | "treat" => {
-                self.keyword(Keyword::CAST, "cast");
-                self.at += 1;
-                self.next_group = Group::Cast;
-            }
-            "extract" => {
-                self.calls("date_part", Some(2));
-                self.worded_call(word, Group::Worded);
-                self.open();
-                // The field, which is no column.
-                self.value();
-                self.at += 1;
-            }
-            "position" => self.worded_call(word, Group::Position),
-            "substring" | "overlay" => self.worded_call(word, Group::Worded),
-            "trim" => {
-                let (name, skip) = match self.word(2) {
-                    "leading" => ("ltrim", true),
-                    "trailing" => ("rtrim", true),
-                    "both" => ("btrim", true),
-                    _ => ("btrim", false),
-                };
-                self.worded_call(name, Group::Worded);
-                self.open();
-                self.at += usize::from(skip);
-            }
-            _ => return false,
-        }
-        true
-    }
-
-    fn look_alike(&mut self, word: &str) {
-        self.quoted(word, mark::FORM);
-        self.at += 1;
-    }
-
-    fn worded_call(&mut self, name: &str, group: Group) {
-        self.quoted(name, mark::VARIADIC);
-        self.at += 1;
-        self.next_group = group;
     }
 
     /// AS: before a type, a query, or a name.
@@ -183,7 +61,7 @@ impl Rewriter<'_> {
         if self.is(1, Kind::Open) && !self.query_at(2) && self.is_before(Kind::Close) {
             // `f(x) AS (a int)`
             self.put_keyword();
-            self.quoted("?", mark::FORM);
+            self.quoted("?", mark::NAME);
             return if self.definitions()? {
                 Ok(())
             } else {
@@ -264,42 +142,6 @@ impl Rewriter<'_> {
         }
     }
 
-    /// IS NULL and its kin are left out, IS DISTINCT FROM compares.
-    fn is_what(&mut self) -> Result<bool, Reason> {
-        let mut ahead = 1;
-        if self.word(ahead) == "not" {
-            ahead += 1;
-        }
-        match self.word(ahead) {
-            "null" | "true" | "false" | "unknown" | "document" => self.at += ahead + 1,
-            "distinct" if self.word(ahead + 1) == "from" => {
-                self.found.compares(&["="]);
-                self.at += ahead + 1;
-                self.infix();
-            }
-            "json" => {
-                self.at += ahead + 1;
-                if matches!(self.word(0), "value" | "object" | "array" | "scalar") {
-                    self.at += 1;
-                }
-                if matches!(self.word(0), "with" | "without") && self.word(1) == "unique" {
-                    self.at += 2 + usize::from(self.word(2) == "keys");
-                }
-            }
-            _ => {
-                if matches!(self.word(ahead), "nfc" | "nfd" | "nfkc" | "nfkd") {
-                    ahead += 1;
-                }
-                if self.word(ahead) != "normalized" {
-                    return Err(Reason::ParseError);
-                }
-                self.calls("is_normalized", None);
-                self.at += ahead + 1;
-            }
-        }
-        Ok(true)
-    }
-
     /// `TABLE t` is `SELECT * FROM t`.
     fn table(&mut self) {
         self.keyword(Keyword::SELECT, "select");
@@ -308,15 +150,28 @@ impl Rewriter<'_> {
         self.at += 1;
     }
 
+    /// Whether a table is expected: behind a comma, perhaps.
+    fn in_from(&self) -> bool {
+        matches!(
+            self.word_before(1),
+            "from" | "join" | "update" | "into" | "using" | "table" | "lateral"
+        ) || self.is_before(Kind::Comma)
+            || self.is_before(Kind::Open)
+    }
+
     /// ONLY before a table is left out and remembered; behind FETCH it stays.
     fn only(&mut self) -> Result<(), Reason> {
         if matches!(self.word_before(1), "row" | "rows") {
             self.put_keyword();
             return Ok(());
         }
+        let name = self.pieces.get(self.at + 1).is_some_and(Piece::is_name);
+        if !self.in_from() || !(name || self.is(1, Kind::Open)) {
+            return Err(Reason::ParseError);
+        }
         self.at += 1;
         self.only = true;
-        if !self.is(0, Kind::Open) {
+        if name {
             return Ok(());
         }
         // `ONLY (t)`
@@ -375,11 +230,15 @@ impl Rewriter<'_> {
     /// ON CONFLICT loses its target, which names an index and reads nothing; DO NOTHING is left
     /// out with it.
     fn on_what(&mut self) -> Result<(), Reason> {
-        if self.word(1) != "conflict" {
+        let target = self.is(2, Kind::Open) || matches!(self.word(2), "on" | "do");
+        if self.word(1) != "conflict" || !self.made.inserts || !target {
             self.put_keyword();
             return Ok(());
         }
         let mut ahead = 2;
+        if (self.word(2), self.word(3)) == ("on", "constraint") {
+            ahead = 5;
+        }
         let mut depth = 0_usize;
         loop {
             match self.kind(ahead) {
@@ -388,6 +247,13 @@ impl Rewriter<'_> {
                 Some(Kind::Close) => depth = depth.saturating_sub(1),
                 Some(_) if depth == 0 && self.word(ahead) == "do" => break,
                 Some(_) => {}
+            }
+            // A join on a column of that name, and the clause itself further on.
+            if matches!(
+                self.word(ahead),
+                "select" | "from" | "join" | "on" | "conflict"
+            ) {
+                return Err(Reason::ParseError);
             }
             ahead += 1;
         }
@@ -418,40 +284,6 @@ impl Rewriter<'_> {
         Ok(())
     }
 
-    /// `OPERATOR(schema.+)`
-    fn operator_of_schema(&mut self) -> Result<(), Reason> {
-        self.at += 2;
-        let mut schema = None;
-        loop {
-            let piece = self.pieces.get(self.at).ok_or(Reason::ParseError)?;
-            self.at += 1;
-            if piece.kind == Kind::Operator {
-                let name = if piece.name == "!=" {
-                    "<>"
-                } else {
-                    &piece.name
-                };
-                let name = super::QName {
-                    schema,
-                    name: name.into(),
-                };
-                self.found.operators.insert(name);
-                break;
-            }
-            if !piece.is_name() || !self.is(0, Kind::Dot) {
-                return Err(Reason::ParseError);
-            }
-            schema = Some(piece.name.as_str().into());
-            self.at += 1;
-        }
-        if !self.is(0, Kind::Close) {
-            return Err(Reason::ParseError);
-        }
-        self.at += 1;
-        self.operation("");
-        Ok(())
-    }
-
     fn default(&mut self) {
         if self.word(1) == "values" {
             self.put_keyword();
@@ -461,29 +293,19 @@ impl Rewriter<'_> {
         }
     }
 
-    /// The arguments of TABLESAMPLE are walked as those of a call; the rows are chance (H11).
-    fn sample(&mut self) {
-        self.refuse(Reason::Volatile);
-        self.at += 1;
-        self.cross_join("tablesample");
-    }
-
-    /// The name at hand and its parenthesis as a table that is joined.
-    fn cross_join(&mut self, name: &str) {
+    /// The name at hand and its parenthesis as a table that is joined, so that the arguments of
+    /// TABLESAMPLE are walked as those of a call.
+    fn cross_join(&mut self, name: &str) -> Result<(), Reason> {
         self.keyword(Keyword::CROSS, "cross");
         self.keyword(Keyword::JOIN, "join");
-        while self.is(1, Kind::Dot) {
-            self.at += 2;
+        let start = self.at;
+        self.take_qualified()?;
+        if !self.is(0, Kind::Open) {
+            return Err(Reason::ParseError);
         }
+        let end = std::mem::replace(&mut self.at, start);
         self.quoted(name, mark::FORM);
-        self.at += 1;
-    }
-
-    fn variadic(&mut self) {
-        self.at += 1;
-        let call = self.frames.last().and_then(|frame| frame.call);
-        if let Some(token) = call.and_then(|call| self.made.tokens.get_mut(call)) {
-            token.span.start.column = mark::VARIADIC;
-        }
+        self.at = end;
+        Ok(())
     }
 }

@@ -5,11 +5,12 @@
 //! other names are quoted, so that no other dialect's syntax is ever found in them. Literals become
 //! the number 1. Operators are noted here and become one of three; their binding does not matter to
 //! what a text names. What sqlparser cannot read and what names nothing is left out; what it cannot
-//! read and what does name something is written in another way ([`forms`]).
+//! read and what does name something is written in another way ([`forms`], [`values`]).
 //!
 //! Each token carries the place of its piece, so that the walk can tell which names it has met.
 
 mod forms;
+mod values;
 mod words;
 
 use sqlparser::keywords::Keyword;
@@ -37,12 +38,18 @@ pub(super) mod mark {
 
 /// A statement for sqlparser, and what its words already told.
 #[derive(Debug, Default)]
+#[expect(
+    clippy::struct_excessive_bools,
+    reason = "each is found out on its own, on the way"
+)]
 pub(super) struct Rewritten {
     pub(super) tokens: Vec<TokenWithSpan>,
     /// The places of names that the tree must hold.
     pub(super) names: Vec<usize>,
     /// How many INSERT, UPDATE, DELETE and MERGE the tree must hold.
     pub(super) changes: usize,
+    /// An INSERT is among them.
+    inserts: bool,
     /// FOR UPDATE and its kin.
     pub(super) locks: bool,
     /// Why it is not cached even if it only reads.
@@ -215,7 +222,8 @@ impl<'a> Rewriter<'a> {
             | Kind::Number => {
                 self.value();
                 self.at += 1;
-                if self.word(0) == "uescape" {
+                let escape = self.pieces.get(self.at + 1).is_some_and(Piece::is_literal);
+                if piece.kind == Kind::TextUnicode && self.word(0) == "uescape" && escape {
                     self.at += 2;
                 }
             }
@@ -433,7 +441,11 @@ impl<'a> Rewriter<'a> {
         let mut schema = None;
         loop {
             let piece = self.pieces.get(self.at).filter(|piece| piece.is_name());
-            let name: Box<str> = piece.ok_or(Reason::ParseError)?.name.as_str().into();
+            let piece = piece.ok_or(Reason::ParseError)?;
+            if schema.is_none() && words::ends_a_label(piece.word()) {
+                return Err(Reason::ParseError);
+            }
+            let name: Box<str> = piece.name.as_str().into();
             self.at += 1;
             if !self.is(0, Kind::Dot) {
                 return Ok(QName { schema, name });

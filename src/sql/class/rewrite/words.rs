@@ -16,6 +16,7 @@ impl Rewriter<'_> {
         }
         if self.change(word) {
             self.made.changes += 1;
+            self.made.inserts |= word == "insert";
             self.put_keyword();
             return Ok(true);
         }
@@ -68,9 +69,15 @@ impl Rewriter<'_> {
             ("distinct", _) if before("by", 1) && before("group", 2) => 1,
             ("asc" | "desc" | "symmetric" | "asymmetric", _) => 1,
             ("nulls", "first" | "last") | ("with", "ordinality") => 2,
-            ("exclude", "group" | "ties") => 2,
-            ("exclude", "current") if self.word(2) == "row" => 3,
-            ("exclude", "no") if self.word(2) == "others" => 3,
+            ("exclude", next)
+                if matches!(self.word_before(1), "row" | "preceding" | "following") =>
+            {
+                match (next, self.word(2)) {
+                    ("group" | "ties", _) => 2,
+                    ("current", "row") | ("no", "others") => 3,
+                    _ => 0,
+                }
+            }
             ("overriding", "system" | "user") if self.word(2) == "value" => 3,
             // OFFSET 5 ROWS
             ("row" | "rows", _) if self.word_before(2) == "offset" && self.operand => 1,
@@ -163,4 +170,30 @@ impl Rewriter<'_> {
     pub(super) fn worded(&self) -> bool {
         matches!(self.group(), Group::Worded | Group::Position)
     }
+}
+
+/// Whether the word cannot be a name: what stands before it may be the label of a result, however
+/// much it looks like a keyword (`SELECT v COLLATE FROM t`).
+pub(super) fn ends_a_label(word: &str) -> bool {
+    matches!(
+        word,
+        "from"
+            | "where"
+            | "group"
+            | "having"
+            | "order"
+            | "union"
+            | "intersect"
+            | "except"
+            | "limit"
+            | "offset"
+            | "fetch"
+            | "for"
+            | "into"
+            | "on"
+            | "window"
+            | "with"
+            | "returning"
+            | "as"
+    )
 }
