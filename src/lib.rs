@@ -1,4 +1,4 @@
-//! pgweir: a transparent Postgres pooler.
+//! pgweir: a transparent Postgres pooler and query cache.
 //!
 //! # The life of a query, room by room
 //!
@@ -9,7 +9,9 @@
 //!    and hands out a cancel key. From here on a [`session::Session`] serves the client. One that
 //!    asked for the database `pgweir` talks with the console instead: [`admin`].
 //! 3. The session waits for a whole request. A `BEGIN` alone is answered and held back
-//!    ([`sql::block`]); anything else needs an upstream.
+//!    ([`sql::block`]). A query is cut to its shape ([`sql::shape`]); what the shape means is found out
+//!    once ([`sql::class`]) and judged by the [`catalog`]; a read whose key is in the [`cache`] is
+//!    answered from there. Anything else needs an upstream.
 //! 4. [`pool::Pool::lease`] gives one, first come first served: a fair gate stands in front of bb8,
 //!    which keeps the upstreams' life ([`pool::manager`]); [`pool::upstream`] logs in.
 //! 5. The difference between the client's settings and the upstream's ([`pool::state`]) goes out in
@@ -18,7 +20,9 @@
 //!    for names of prepared statements ([`pool::statements`]) and texts: [`sql::analyze()`] says what
 //!    a text does to its session, with what the [`catalog`] knows of functions and triggers. What
 //!    the upstream still owes is in the reply queue ([`wire::replies`]).
-//! 7. At rest, idle, and owing nothing, the upstream is proven clean or reset, and goes back;
+//! 7. What it writes is marked before it is sent and settled when its outcome is known
+//!    ([`invalidate`]); what it reads is copied on its way and becomes an entry ([`cache::fill`]).
+//! 8. At rest, idle, and owing nothing, the upstream is proven clean or reset, and goes back;
 //!    session state that cannot move pins it instead ([`sql::effect::SessionState`]).
 //!
 //! # Invariants
@@ -31,6 +35,9 @@
 //!   to anybody else before the cancel connection has ended.
 //! - A transaction never continues on another upstream; nothing is sent twice, but a series of
 //!   extended messages that failed with 0A000 before it did anything.
+//! - A result is stored only if nothing it depends on was written, or was being written, since before
+//!   its query was sent, and is served only while that holds ([`cache::generation`]).
+//! - [`cache`] knows no SQL and no sockets; keys are compared whole.
 //! - Every buffer, queue, table and wait has a limit, with its reason beside it.
 
 pub mod admin;

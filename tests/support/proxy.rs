@@ -20,6 +20,9 @@ const DIRECT: &str = "PGWEIR_TEST_DIRECT";
 /// Another binary than the one just built: an optimised one, or something that must fail.
 const BINARY: &str = "PGWEIR_TEST_BINARY";
 
+/// The cache's level in the tests that are not about it: whatever it is, they must pass.
+const CACHE: &str = "PGWEIR_TEST_CACHE";
+
 /// The level at which the tests of the cache run. At `off` they still run, and find nothing.
 pub(crate) const LEVEL: &str = "ryw";
 
@@ -58,7 +61,8 @@ impl Proxy {
         let url = format!("postgres://postgres@{upstream}/postgres?sslmode=disable");
         let size = size.to_string();
         let mut all = vec!["--upstream", &url, "--auth", "trust", "--pool-size", &size];
-        all.extend(["--cache", "off"]);
+        let level = std::env::var(CACHE).unwrap_or_else(|_| "off".to_owned());
+        all.extend(["--cache", &level]);
         all.extend(arguments);
         Self::run_before(upstream, &all)
     }
