@@ -62,8 +62,25 @@ impl Sum<'_> {
         for call in &uses.functions {
             self.call(call);
         }
+        for name in &uses.fields {
+            self.field(name);
+        }
         for name in &uses.attributes {
             self.attribute(name);
+        }
+    }
+
+    /// `(x).f` is a field if `x` is a row; otherwise it calls `f`, or casts to `f`.
+    fn field(&mut self, name: &str) {
+        let call = Call {
+            name: QName {
+                schema: None,
+                name: name.into(),
+            },
+            arguments: Some(1),
+        };
+        if self.is_type(&call.name) || !self.known.routines_of(&call).is_empty() {
+            self.call(&call);
         }
     }
 

@@ -43,6 +43,7 @@ pub(super) fn uses(text: &str) -> Uses {
         types: names().map(name).collect(),
         datetime_casts: names().map(Into::into).collect(),
         attributes: names().map(Into::into).collect(),
+        fields: Box::default(),
     }
 }
 

@@ -105,6 +105,7 @@ const REFUSED: &[(&str, &str)] = &[
     ("select current_date", "volatile"),
     ("select current_user", "session"),
     ("select age(seen) from users", "volatile"),
+    ("select (seen).age from users", "volatile"),
     ("select * from v_clock", "volatile"),
     ("select name === 'x' from users", "!userfunction"),
     ("select p.full_name from people p", "!userfunction"),
