@@ -256,6 +256,17 @@ fn what_is_not_cached_and_why() {
             );
         }
     }
+    let told = |reply: &Reply| {
+        let notices = reply.0.iter().filter(|frame| frame.tag == b'N');
+        notices
+            .map(|n| String::from_utf8_lossy(&n.body).into_owned())
+            .collect::<String>()
+    };
+    let reply = client.run("/* pgweir: gibberish */ select k from kv");
+    assert!(told(&reply).contains("gibberish"), "{}", told(&reply));
+    client.run("set pgweir.cache = perhaps");
+    assert!(told(&client.run("select k from kv")).contains("perhaps"));
+    assert!(!told(&client.run("select k from kv")).contains("perhaps"));
     client.run("set pgweir.cache = off");
     assert_reason(&client.run("select k from kv"), "disabled");
     client.run("set pgweir.cache = on");

@@ -6,6 +6,7 @@ use std::task::Context;
 use super::client::FRAME_BUFFERED_MAX;
 use super::effects;
 use super::end::End;
+use super::explain;
 use super::held::{Adjusting, LastWords, Note, Rest};
 use super::link::{Link, upstream_frame, upstream_unexpected};
 use crate::config::PoolMode;
@@ -349,6 +350,9 @@ impl Link<'_> {
         let mut why = None;
         if let (Some(filling), Some(caching)) = (self.held.filling.take(), self.caching) {
             why = filling.finish(status, caching).err();
+        }
+        for complaint in self.held.complaints.drain(..) {
+            explain::complain(complaint, scratch);
         }
         if let Some(mut explained) = self.held.explained.take() {
             explained.reason = why.unwrap_or(explained.reason);

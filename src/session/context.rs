@@ -18,6 +18,8 @@ pub(super) struct Context {
     /// Equal ids mean equal contexts; `None` when nothing is cached under these settings.
     pub(super) id: Option<u64>,
     pub(super) switches: Switches,
+    /// The client has been told what of them was not understood.
+    pub(super) complained: bool,
 }
 
 impl Context {
@@ -57,6 +59,7 @@ impl Context {
             reported,
             id,
             switches,
+            complained: false,
         }
     }
 }

@@ -68,6 +68,11 @@ pub(super) fn object(caching: &Caching, known: &Known, reason: Reason) -> Option
     (refusal.reason == reason).then(|| refusal.object.clone())
 }
 
+/// The NOTICE of a hint or a switch that is not understood.
+pub(super) fn complain(complaint: String, out: &mut Vec<u8>) {
+    PgError::new(Severity::Notice, "00000", complaint).encode(out);
+}
+
 fn send(message: String, detail: String, out: &mut Vec<u8>) {
     PgError::new(Severity::Notice, "00000", message)
         .detail(detail)

@@ -137,6 +137,8 @@ pub(super) struct Held {
     /// Why the first request was not answered from the cache, and since when it waits, until it is
     /// counted.
     pub(super) asked: Option<(Reason, Instant)>,
+    /// What the client asked of the cache and was not understood.
+    pub(super) complaints: Vec<String>,
     /// What the client is told of its request, if it wants to be.
     pub(super) explained: Option<Box<Explained>>,
     /// The BEGIN that was held back, while our settings query may still fail.
@@ -167,6 +169,7 @@ impl Held {
             writes,
             filling: None,
             asked: None,
+            complaints: Vec::new(),
             explained: None,
             begun: None,
         }
@@ -206,6 +209,7 @@ impl Held {
         if let Some(filling) = self.filling.as_mut() {
             filling.started(Instant::now());
         }
+        self.complaints = asking.complaints;
         self.asked = asking.reason.map(|reason| (reason, asking.at));
     }
 

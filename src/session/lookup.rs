@@ -82,7 +82,7 @@ pub(super) struct Desk<'a> {
 
 impl Desk<'_> {
     /// The session's context, made anew when its settings have changed.
-    pub(super) fn context(&mut self) -> &Context {
+    pub(super) fn context(&mut self) -> &mut Context {
         if !matches!(&self.state.context, Some(context) if context.holds(self.state)) {
             self.state.context = None;
         }
@@ -96,6 +96,16 @@ impl Desk<'_> {
             )),
         };
         self.state.context.insert(made)
+    }
+
+    /// What of the session's switches was not understood, once.
+    pub(super) fn context_complaints(&mut self) -> Vec<String> {
+        let context = self.context();
+        if context.complained {
+            return Vec::new();
+        }
+        context.complained = true;
+        context.switches.complaints.clone()
     }
 
     /// Looks the query up, if it may be.

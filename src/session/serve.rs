@@ -40,6 +40,8 @@ pub(super) struct Asking {
     pub(super) reason: Option<Reason>,
     /// When it was looked at.
     pub(super) at: Instant,
+    /// What the client asked of the cache and was not understood.
+    pub(super) complaints: Vec<String>,
     pub(super) filling: Option<Box<Filling>>,
 }
 
@@ -60,6 +62,7 @@ impl Session {
                 may_store: matches!(self.deferred, Deferred::No),
                 out: self.client.out.buffer(),
                 followed,
+                complaint: None,
                 desk: Desk {
                     caching: &caching,
                     state: &mut self.state,
@@ -88,6 +91,8 @@ struct Clerk<'a> {
     out: &'a mut Vec<u8>,
     /// The fill that was waited for.
     followed: Option<&'a Follow>,
+    /// What the hint said that was not understood.
+    complaint: Option<String>,
     desk: Desk<'a>,
     pool: &'a Arc<Pool>,
 }
@@ -98,6 +103,7 @@ impl Asking {
         Self {
             reason,
             at: Instant::now(),
+            complaints: Vec::new(),
             filling: None,
         }
     }
@@ -134,15 +140,21 @@ fn upstream(reason: Reason) -> Plan {
 impl Clerk<'_> {
     fn serve(&mut self, asked: &Asked<'_>) -> Plan {
         // Also for requests that are not looked up: their client may want to be told why.
-        self.desk.context();
-        match asked {
+        let mut complaints = self.desk.context_complaints();
+        let mut plan = match asked {
             Asked::Query(text) => self.query(text),
             Asked::Steps(steps) => match Form::of(steps) {
                 Some(form) => self.form(&form, steps),
                 None => upstream(Reason::Protocol),
             },
             Asked::Other => upstream(Reason::Protocol),
+        };
+        complaints.extend(self.complaint.take());
+        // With any of them nothing is answered from memory.
+        if let Plan::Upstream(asking) = &mut plan {
+            asking.complaints = complaints;
         }
+        plan
     }
 
     fn query(&mut self, text: &[u8]) -> Plan {
@@ -152,6 +164,7 @@ impl Clerk<'_> {
         shaped(text, |shape| {
             let known = self.desk.caching.known(text, shape);
             let hint = shape.hint.map(Hint::read);
+            self.complaint = hint.as_ref().and_then(|hint| hint.complaint.clone());
             let query = Query {
                 known: &known,
                 text: shape.text,
@@ -198,6 +211,7 @@ impl Clerk<'_> {
         shaped(text, |shape| {
             let known = self.desk.caching.known(text, shape);
             let hint = shape.hint.map(Hint::read);
+            self.complaint = hint.as_ref().and_then(|hint| hint.complaint.clone());
             let query = Query {
                 known: &known,
                 text: shape.text,
