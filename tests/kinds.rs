@@ -76,6 +76,8 @@ struct Sides {
     names: (String, String),
     through: Client,
     direct: Client,
+    /// Of the side that is tested.
+    address: SocketAddr,
 }
 
 impl Sides {
@@ -86,23 +88,21 @@ impl Sides {
             through: connect(address, &names.0, ""),
             direct: connect(ground.postgres.address, &names.1, CONTROL),
             names,
+            address,
         }
     }
 
-    /// False when the side that is tested does not answer any more.
-    fn compare(
-        &mut self,
-        ground: &mut Ground,
-        (mine, its): (Ask<'_>, Ask<'_>),
-        mark: &str,
-    ) -> bool {
+    /// A side that does not answer any more has failed, and both begin anew.
+    fn compare(&mut self, ground: &mut Ground, (mine, its): (Ask<'_>, Ask<'_>), mark: &str) {
         let wanted = its.of(&mut self.direct).unwrap();
         let shown = format!("{:?} {}", mine.form, short(mine.sql));
         let got = match mine.of(&mut self.through) {
             Ok(got) => got,
             Err(error) => {
                 ground.fault(format!("{error}: {shown}"));
-                return false;
+                self.through = connect(self.address, &self.names.0, "");
+                self.direct = connect(ground.postgres.address, &self.names.1, CONTROL);
+                return;
             }
         };
         if got.state.is_empty() {
@@ -111,7 +111,6 @@ impl Sides {
         if let Some(what) = difference(&wanted, &got) {
             ground.fault(format!("{what}: {shown}"));
         }
-        true
     }
 }
 
@@ -137,9 +136,7 @@ fn each_statement(ground: &mut Ground, address: SocketAddr, form: Form) {
                 form,
                 name: (&name, again),
             };
-            if !sides.compare(ground, (ask(&mine), ask(&its)), &mark) {
-                return;
-            }
+            sides.compare(ground, (ask(&mine), ask(&its)), &mark);
         }
     }
 }
@@ -150,9 +147,7 @@ fn each_oddity(ground: &mut Ground, address: SocketAddr, form: Form) {
     for sql in statements::oddities() {
         let (_, mark) = ground.mark("", false);
         let ask = Ask::new(&sql, form);
-        if !sides.compare(ground, (ask, ask), &mark) {
-            sides = Sides::twins(ground, address);
-        }
+        sides.compare(ground, (ask, ask), &mark);
     }
 }
 
@@ -207,6 +202,8 @@ struct Trial<'a> {
 
 /// One database, seen from both sides.
 struct Round {
+    address: SocketAddr,
+    database: String,
     through: [Client; 2],
     writer: Client,
     direct: [Client; 2],
@@ -236,6 +233,7 @@ impl Trial<'_> {
             .unwrap();
         for client in 0..2 {
             let Some(mut got) = self.through(&mut round.through[client]) else {
+                round.through[client] = connect(round.address, &round.database, "");
                 return false;
             };
             if !steady {
@@ -270,6 +268,8 @@ fn at_random(ground: &mut Ground, address: SocketAddr, seed: u64, count: usize) 
             connect(direct, &database, CONTROL),
             connect(direct, &database, "control 2"),
         ],
+        address,
+        database,
     };
     let (mut generator, mut valid) = (Generator::new(seed), 0);
     for number in 0..count {

@@ -73,8 +73,12 @@ impl Proxy {
         if std::env::var_os(DIRECT).is_some() {
             return Self::run_before(upstream, &[]);
         }
-        let pool = format!("pool.size_max = {size}\ncache.level = \"{LEVEL}\"\n");
-        Self::configured(upstream, &(pool + settings))
+        // A relay in between reads frames, and the answer to a request for TLS is none.
+        let usual = format!(
+            "upstream.url = \"postgres://postgres@{upstream}/postgres?sslmode=disable\"\n\
+             pool.size_max = {size}\ncache.level = \"{LEVEL}\"\n"
+        );
+        Self::configured(upstream, &(usual + settings))
     }
 
     /// In front of `upstream`, with exactly these arguments, `--listen` aside.
