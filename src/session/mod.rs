@@ -29,6 +29,7 @@ mod lookup;
 mod neutral;
 pub mod open;
 mod outbox;
+mod parameters;
 mod params;
 mod pin;
 mod prepared;
