@@ -106,7 +106,9 @@ impl Link<'_> {
         if self.held.rest.bytes > 0 {
             let count = self.held.rest.bytes.min(bytes.len());
             self.held.rest.bytes -= count;
-            if let Some(filling) = self.held.filling.as_mut() {
+            if let Some(filling) = self.held.filling.as_mut()
+                && !self.held.rest.hidden
+            {
                 filling.more(self.held.rest.tag, bytes.get(..count).unwrap_or_default());
             }
             return Ok(match (count, self.held.rest.hidden) {
@@ -119,7 +121,7 @@ impl Link<'_> {
             return Ok(Next::Wait);
         };
         let here = header.bytes.min(bytes.len());
-        let read = matches!(header.tag, b'Z' | b'S' | b'C' | b'E');
+        let read = matches!(header.tag, b'Z' | b'S' | b'C' | b'E' | b't' | b'T');
         if here < header.bytes && read && header.bytes <= FRAME_BUFFERED_MAX {
             *need = header.bytes;
             return Ok(Next::Wait);
@@ -139,6 +141,13 @@ impl Link<'_> {
 
     /// Copies what belongs to a result that is kept. Asked before the reply queue moves on.
     fn keep(&mut self, header: Header, raw: &[u8]) {
+        if header.bytes > raw.len()
+            && let Some(entry) = self.held.replies.front_mut()
+            && matches!(entry.note, Note::Described(_))
+        {
+            // A description too large to be held is not whole here, and not worth remembering.
+            entry.note = Note::None;
+        }
         let Some(filling) = self.held.filling.as_mut() else {
             return;
         };

@@ -127,6 +127,10 @@ impl Held {
                     break;
                 };
                 filling.frame(raw);
+                if header.tag == b'S' {
+                    // Nobody is there to be told, so nobody else gets this upstream.
+                    return Poll::Ready(Err(std::io::Error::other("a parameter has changed")));
+                }
                 let status = raw.get(HEADER_BYTES).copied().and_then(Status::from_byte);
                 self.inbox.advance(header.bytes);
                 if header.tag == b'Z' {
