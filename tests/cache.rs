@@ -1,6 +1,7 @@
 //! What the cache answers, what it leaves to the database, and what it says about it.
 
 mod invalidation;
+mod modes;
 
 use crate::support::eventually;
 use crate::support::postgres::Postgres;

@@ -222,7 +222,13 @@ impl Desk<'_> {
             Level::Ttl => self.generations().stamp_epoch_only(resolved.epoch),
             Level::Off => None,
         };
-        stamp.ok_or(Reason::Dirty)
+        stamp.ok_or_else(|| {
+            if self.generations().epoch() == resolved.epoch {
+                Reason::Dirty
+            } else {
+                Reason::CatalogUnknown
+            }
+        })
     }
 
     fn generations(&self) -> &Arc<crate::cache::generation::Generations> {

@@ -131,9 +131,6 @@ impl Shared {
 
     /// Forgets all results.
     pub fn purge_all(&self) -> u64 {
-        for database in self.known_databases() {
-            database.catalog.generations().bump_epoch();
-        }
         self.cache.purge(|_| false)
     }
 
