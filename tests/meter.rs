@@ -36,7 +36,7 @@ use worker::{Habit, Manners, Run, Worker};
 const CLIENTS: usize = 8;
 
 /// Reads of a quiet run, unless `PGWEIR_METER_READS` says otherwise.
-const READS: u64 = 30_000;
+const READS: u64 = 8_000;
 
 /// Runs with a nemesis are so much shorter, and those in which connections are lost still more.
 const DISTURBED: u64 = 2;

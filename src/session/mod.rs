@@ -124,7 +124,7 @@ impl Session {
                     }
                     if !self.client.out.has_room() {
                         // A client that pipelines hits reads its answers before it gets more.
-                        self.client.flush().await.map_err(End::Client)?;
+                        self.write_all().await?;
                     }
                 }
                 Front::Terminate => return Err(End::Terminated),
@@ -137,6 +137,18 @@ impl Session {
                 Front::Partial(bytes) => self.read_more(bytes).await?,
             }
         }
+    }
+
+    /// Waits until the client has taken what is queued for it.
+    async fn write_all(&mut self) -> Result<(), End> {
+        let handle = self.registered.handle();
+        let client = &mut self.client;
+        poll_fn(|cx| {
+            check_flags(handle, cx, false)?;
+            let drained = client.out.poll_drain(&mut client.stream, cx);
+            drained.map_err(End::Client)
+        })
+        .await
     }
 
     async fn read_more(&mut self, bytes: usize) -> Result<(), End> {
