@@ -6,13 +6,14 @@ use std::process::ExitCode;
 use std::time::Duration;
 
 use clap::error::ErrorKind;
-use clap::{Arg, Command as Clap};
+use clap::{Arg, ArgAction, ArgMatches, Command as Clap};
 
 use crate::config::{self, Environment, Flags};
 use crate::demo;
+use crate::explain::Question;
 
 /// What to do.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Action {
     /// Run the proxy.
     Serve,
@@ -20,6 +21,17 @@ pub enum Action {
     Check,
     /// Show what pgweir does, with a database at that distance.
     Demo { round_trip: Duration },
+    /// Say what the cache makes of a text.
+    Explain(Question),
+}
+
+/// The commands by name.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Name {
+    Serve,
+    Check,
+    Demo,
+    Explain,
 }
 
 /// A command with its flags.
@@ -29,29 +41,56 @@ pub struct Command {
     pub flags: Flags,
 }
 
-/// Names and descriptions; `explain` joins here when there is something behind it.
-const COMMANDS: &[(&str, Action, &str)] = &[
+/// Names and descriptions.
+const COMMANDS: &[(&str, Name, &str)] = &[
     (
         "serve",
-        Action::Serve,
+        Name::Serve,
         "Run the proxy (what happens without a command)",
     ),
     (
         "check",
-        Action::Check,
+        Name::Check,
         "Print the effective configuration, each value with its origin",
     ),
     (
         "demo",
-        Action::Demo {
-            round_trip: demo::ROUND_TRIP,
-        },
+        Name::Demo,
         "Show side by side what connecting and querying cost, with a throw-away far Postgres",
+    ),
+    (
+        "explain",
+        Name::Explain,
+        "Say whether a query is cached and for how long, and why; or what a write makes stale",
     ),
 ];
 
 /// The demo's flag.
 const RTT: &str = "rtt";
+
+/// What `explain` takes.
+const TEXT: &str = "text";
+const JSON: &str = "json";
+const DATABASE: &str = "database";
+const USER: &str = "user";
+
+/// The settings that `explain --help` shows; it takes them all.
+const EXPLAIN_FLAGS: [&str; 6] = [
+    "config",
+    "upstream",
+    "pool-mode",
+    "cache",
+    "cache-ttl",
+    "cache-swr",
+];
+
+const AFTER_EXPLAIN: &str = "\
+It asks the upstream's catalog, as the URL's user, and never runs the text. Settings come from \
+flags, PGWEIR_ variables and the file, as for serve. The status is 0 when it could be explained, \
+whether the query is cached or not.
+
+  pgweir explain 'SELECT * FROM orders WHERE id = 1' --upstream postgres://u:p@host/shop
+  pgweir explain - -c proxy.toml --json < query.sql";
 
 const AFTER: &str = "\
 Durations D are written 250ms, 15s, 10m or 1h. Every flag can also be given as an environment \
@@ -78,22 +117,35 @@ where
     let matches = definition.try_get_matches_from_mut(args)?;
     let outer = Flags::from_matches(&matches);
     let (action, flags) = match matches.subcommand() {
-        Some((name, inner)) => match action(name) {
-            Action::Demo { round_trip } => {
+        Some((name, inner)) => match command(name) {
+            Name::Demo => {
                 if outer != Flags::default() {
                     let text = "the demo has settings of its own: only --rtt can be given";
                     return Err(definition.error(ErrorKind::ArgumentConflict, text));
                 }
-                let round_trip = inner.get_one(RTT).copied().unwrap_or(round_trip);
+                let round_trip = inner.get_one(RTT).copied().unwrap_or(demo::ROUND_TRIP);
                 (Action::Demo { round_trip }, outer)
             }
-            action @ (Action::Serve | Action::Check) => {
+            Name::Serve => (Action::Serve, Flags::from_matches(inner).or(outer)),
+            Name::Check => (Action::Check, Flags::from_matches(inner).or(outer)),
+            Name::Explain => {
+                let action = Action::Explain(question(inner));
                 (action, Flags::from_matches(inner).or(outer))
             }
         },
         None => (Action::Serve, outer),
     };
     Ok(Command { action, flags })
+}
+
+fn question(matches: &ArgMatches) -> Question {
+    let given = |name| matches.get_one::<String>(name).cloned();
+    Question {
+        text: given(TEXT).unwrap_or_default(),
+        json: matches.get_flag(JSON),
+        database: given(DATABASE),
+        user: given(USER),
+    }
 }
 
 fn read_round_trip(text: &str) -> Result<Duration, String> {
@@ -151,8 +203,9 @@ fn clap_command() -> Clap {
     COMMANDS.iter().fold(root, |root, (name, action, about)| {
         let command = Clap::new(*name).about(*about);
         root.subcommand(match action {
-            Action::Serve | Action::Check => command.after_help(AFTER).args(Flags::args()),
-            Action::Demo { .. } => command.arg(
+            Name::Serve | Name::Check => command.after_help(AFTER).args(Flags::args()),
+            Name::Explain => explain_command(command),
+            Name::Demo => command.arg(
                 Arg::new(RTT)
                     .long(RTT)
                     .value_name("D")
@@ -163,9 +216,40 @@ fn clap_command() -> Clap {
     })
 }
 
-fn action(name: &str) -> Action {
+fn explain_command(command: Clap) -> Clap {
+    let named = |name: &'static str, help| Arg::new(name).long(name).value_name("NAME").help(help);
+    let flags = Flags::args().into_iter().map(|arg| {
+        let shown = EXPLAIN_FLAGS.contains(&arg.get_id().as_str());
+        arg.hide(!shown)
+    });
+    command
+        .after_help(AFTER_EXPLAIN)
+        .arg(
+            Arg::new(TEXT)
+                .value_name("TEXT")
+                .required(true)
+                .help("The text, as a client would send it; - reads it from standard input"),
+        )
+        .arg(
+            Arg::new(JSON)
+                .long(JSON)
+                .action(ArgAction::SetTrue)
+                .help("For programs"),
+        )
+        .arg(named(
+            DATABASE,
+            "The client's database [that of the upstream's URL]",
+        ))
+        .arg(named(
+            USER,
+            "The client's user [that of the upstream's URL]",
+        ))
+        .args(flags)
+}
+
+fn command(name: &str) -> Name {
     let found = COMMANDS.iter().find(|(known, _, _)| *known == name);
-    found.map_or(Action::Serve, |(_, action, _)| *action)
+    found.map_or(Name::Serve, |(_, name, _)| *name)
 }
 
 #[cfg(test)]
@@ -211,6 +295,29 @@ mod tests {
         }
         assert!(action(&["demo", "--pool-size", "3"]).is_err());
         assert!(action(&["--pool-size", "3", "demo"]).is_err());
+    }
+
+    #[test]
+    fn explain_takes_a_text_and_the_settings_of_serve() {
+        let parsed = parse(&["-c", "p.toml", "explain", "-", "--json", "--user", "bob"]).unwrap();
+        let question = Question {
+            text: "-".to_owned(),
+            json: true,
+            database: None,
+            user: Some("bob".to_owned()),
+        };
+        assert_eq!(parsed.action, Action::Explain(question));
+        assert_eq!(parsed.flags.config, Some("p.toml".into()));
+        assert!(parse(&["explain"]).is_err());
+        assert!(parse(&["explain", "select 1", "--pool-size", "3"]).is_ok());
+        let mut whole = clap_command();
+        let explain = whole.find_subcommand_mut("explain").unwrap();
+        let help = explain.clone().term_width(100).render_help().to_string();
+        assert!(help.lines().count() <= 30, "{help}");
+        assert!(
+            help.contains("--upstream <URL>") && !help.contains("--pool-size"),
+            "{help}"
+        );
     }
 
     #[test]

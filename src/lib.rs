@@ -47,6 +47,7 @@ pub mod catalog;
 pub mod cli;
 pub mod config;
 pub mod demo;
+pub mod explain;
 pub mod invalidate;
 pub mod limits;
 pub mod listen;

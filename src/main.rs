@@ -5,7 +5,7 @@ mod serve;
 use std::process::ExitCode;
 
 use pgweir::cli::{self, Action};
-use pgweir::{config, demo};
+use pgweir::{config, demo, explain};
 
 // A query allocates and frees a handful of small blocks, often on different threads; of the
 // allocators at hand this one does it cheapest.
@@ -22,5 +22,6 @@ fn main() -> ExitCode {
         Action::Serve => serve::serve(&command.flags, &environment),
         Action::Check => cli::check(&command.flags, &environment),
         Action::Demo { round_trip } => demo::run(round_trip),
+        Action::Explain(question) => explain::run(&command.flags, &environment, &question),
     }
 }

@@ -52,6 +52,17 @@ pub enum Level {
     Ttl,
 }
 
+impl Level {
+    /// The word for it, as settings have it.
+    pub fn as_str(self) -> &'static str {
+        match self {
+            Self::Off => "off",
+            Self::Ryw => "ryw",
+            Self::Ttl => "ttl",
+        }
+    }
+}
+
 /// What is done with a hit.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Mode {

@@ -22,6 +22,6 @@ pub mod snapshot;
 mod tests;
 
 pub use declared::{Declared, Effects};
-pub use refresh::Catalog;
-pub use resolve::{Meaning, Refusal, WriteSet};
+pub use refresh::{Catalog, Lost, load_once};
+pub use resolve::{Meaning, Object, Refusal, Verdict, WriteSet};
 pub use snapshot::Snapshot;

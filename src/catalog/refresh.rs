@@ -42,7 +42,7 @@ pub struct Catalog {
 
 /// Why a control connection was given up.
 #[derive(Debug, thiserror::Error)]
-pub(super) enum Lost {
+pub enum Lost {
     #[error("{}", spelled(.0))]
     Postgres(#[from] tokio_postgres::Error),
     #[error("no answer within {} seconds", ANSWER_MAX.as_secs())]
@@ -55,6 +55,14 @@ fn spelled(error: &tokio_postgres::Error) -> String {
         Some(server) => format!("{} ({})", server.message(), server.code().code()),
         None => error.to_string(),
     }
+}
+
+/// Reads the catalog once, for who only has a question: nothing keeps it up to date.
+///
+/// # Errors
+/// When the database fails, or does not answer.
+pub async fn load_once(client: &Client, declared: &Arc<Declared>) -> Result<Snapshot, Lost> {
+    Ok(timeout(ANSWER_MAX, load::load(client, 1, 0, declared)).await??)
 }
 
 impl Catalog {

@@ -108,7 +108,8 @@ impl Rules {
     }
 }
 
-fn plan(config: &Config) -> Plan {
+/// What pools are made of.
+pub(crate) fn plan(config: &Config) -> Plan {
     Plan {
         upstream: config.upstream.clone(),
         pool: config.pool.clone(),

@@ -26,7 +26,7 @@ mod heal;
 mod held;
 mod link;
 mod lookup;
-mod neutral;
+pub(crate) mod neutral;
 pub mod open;
 mod outbox;
 mod parameters;

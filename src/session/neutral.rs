@@ -3,10 +3,20 @@
 
 use crate::pool::state::Setting;
 
+/// The reported values that decide what a text means and how values are written; they are in every
+/// key.
+pub(crate) const REPORTED: [&str; 5] = [
+    "DateStyle",
+    "IntervalStyle",
+    "TimeZone",
+    "client_encoding",
+    "standard_conforming_strings",
+];
+
 /// Settings that cannot change a result: they name a client, limit its time, or steer how a result
 /// is found. The planner's may reorder rows that no ORDER BY orders, and the last digit of a sum of
 /// floats; SQL leaves both open.
-const NEUTRAL: &[&str] = &[
+pub(crate) const NEUTRAL: &[&str] = &[
     "allow_alter_system",
     "application_name",
     "check_function_bodies",
@@ -49,7 +59,7 @@ const NEUTRAL: &[&str] = &[
 ];
 
 /// The same by how they begin. The last is our own.
-const NEUTRAL_BEGINNINGS: &[&str] = &[
+pub(crate) const NEUTRAL_BEGINNINGS: &[&str] = &[
     "cpu_",
     "debug_print_",
     "enable_",
@@ -68,8 +78,11 @@ const NEUTRAL_BEGINNINGS: &[&str] = &[
     "pgweir.",
 ];
 
+/// The same by how they end.
+pub(crate) const NEUTRAL_ENDINGS: &[&str] = &["_timeout"];
+
 /// Under these nothing is cached: rows by chance, damaged data, code from elsewhere.
-const FORBIDDING: &[&str] = &[
+pub(crate) const FORBIDDING: &[&str] = &[
     "allow_system_table_mods",
     "dynamic_library_path",
     "gin_fuzzy_search_limit",
@@ -82,7 +95,7 @@ const FORBIDDING: &[&str] = &[
 
 /// Whether the setting (in lower case) can change neither what a text means nor what it answers.
 pub(super) fn is_neutral(name: &str) -> bool {
-    name.ends_with("_timeout")
+    NEUTRAL_ENDINGS.iter().any(|ending| name.ends_with(ending))
         || NEUTRAL.binary_search(&name).is_ok()
         || NEUTRAL_BEGINNINGS
             .iter()

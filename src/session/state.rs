@@ -6,7 +6,7 @@ use std::sync::Arc;
 use foldhash::fast::RandomState;
 
 use super::context::Context;
-use super::neutral::is_neutral;
+use super::neutral::{REPORTED, is_neutral};
 use super::settings::Staged;
 use super::shapes::Known;
 use crate::cache::rules::Hint;
@@ -190,15 +190,8 @@ impl State {
 
     /// The reported values that decide what a text means and how values are written.
     pub(super) fn push_reported(&self, out: &mut Vec<u8>) {
-        const NAMES: [&[u8]; 5] = [
-            b"DateStyle",
-            b"IntervalStyle",
-            b"TimeZone",
-            b"client_encoding",
-            b"standard_conforming_strings",
-        ];
-        for name in NAMES {
-            out.extend_from_slice(self.reported.find(name).unwrap_or_default());
+        for name in REPORTED {
+            out.extend_from_slice(self.reported.find(name.as_bytes()).unwrap_or_default());
             out.push(0);
         }
     }

@@ -1,7 +1,7 @@
 //! Calls and operators by name.
 
 use super::Shown;
-use super::sum::Sum;
+use super::sum::{Item, Sum};
 use crate::catalog::allow;
 use crate::catalog::facts::{FIRST_USER, Routine};
 use crate::catalog::known::{Known, Trust};
@@ -15,7 +15,7 @@ impl Known {
     /// The functions that a call may mean: those of its name that take so many arguments. Of
     /// aggregates, arguments before and after WITHIN GROUP count together, so all are meant; and
     /// if none fits, the count is not what it seems, and all are.
-    fn routines_of(&self, call: &Call) -> Vec<(&Routine, Trust)> {
+    pub(super) fn routines_of(&self, call: &Call) -> Vec<(&Routine, Trust)> {
         let schema = call.name.schema.as_deref();
         let named = self
             .routine_names
@@ -45,7 +45,11 @@ impl Known {
 
 impl Sum<'_> {
     /// All calls of a query. Its relations and types have been seen.
-    pub(super) fn calls(&mut self, uses: &Uses) {
+    pub(super) fn calls<'u>(
+        &mut self,
+        uses: &'u Uses,
+        after: &mut impl FnMut(&mut Self, Item<'u>),
+    ) {
         let known = self.known;
         for call in &uses.functions {
             // What makes a time brings it to where `AT TIME ZONE` may take it.
@@ -59,14 +63,18 @@ impl Sum<'_> {
                 "a time compared with a zone's time: the zone is today's".to_owned()
             });
         }
+        after(self, Item::Times);
         for call in &uses.functions {
             self.call(call);
+            after(self, Item::Call(call));
         }
         for name in &uses.fields {
             self.field(name);
+            after(self, Item::Field(name));
         }
         for name in &uses.attributes {
             self.attribute(name);
+            after(self, Item::Field(name));
         }
     }
 

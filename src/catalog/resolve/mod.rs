@@ -9,6 +9,9 @@ mod functions;
 pub(super) mod reads;
 pub(super) mod sum;
 mod types;
+mod verdict;
+
+pub use self::verdict::{Object, Verdict};
 
 use self::sum::Sum;
 use super::closure::{Closure, Mark};

@@ -16,7 +16,7 @@ const RELATIONS_MAX: usize = 1_000;
 pub(in crate::catalog) struct Reads {
     refusal: Option<Refusal>,
     opaque: Option<Refusal>,
-    deps: Box<[u32]>,
+    pub(super) deps: Box<[u32]>,
     writes: Box<[u32]>,
     seen: Seen,
 }
@@ -24,8 +24,7 @@ pub(in crate::catalog) struct Reads {
 impl Sum<'_> {
     /// A relation is read.
     pub(super) fn relation(&mut self, node: &Node) {
-        let known = self.known;
-        let reads = node.reads.get_or_init(|| Arc::new(known.reads(node)));
+        let reads = self.known.reads_of(node);
         if self.refusal.is_none() {
             self.refusal.clone_from(&reads.refusal);
         }
@@ -39,6 +38,11 @@ impl Sum<'_> {
 }
 
 impl Known {
+    /// What reading a relation means.
+    pub(super) fn reads_of<'n>(&self, node: &'n Node) -> &'n Reads {
+        node.reads.get_or_init(|| Arc::new(self.reads(node)))
+    }
+
     /// Walks from a relation to all that is behind it.
     fn reads(&self, node: &Node) -> Reads {
         let mut sum = Sum::new(self);
@@ -102,7 +106,7 @@ impl Known {
 
 impl Sum<'_> {
     /// One relation of the walk; what is behind it is left in `reads`.
-    fn node(&mut self, node: &Node) {
+    pub(super) fn node(&mut self, node: &Node) {
         let known = self.known;
         let relation = &node.relation;
         let name = || relation.full.to_string();

@@ -5,7 +5,7 @@ use crate::catalog::facts::Stored;
 use crate::catalog::known::{Known, Trust};
 use crate::catalog::{Effects, allow};
 use crate::reason::Reason;
-use crate::sql::class::Uses;
+use crate::sql::class::{Call, QName, Uses};
 
 /// See the module's text.
 pub(in crate::catalog) struct Sum<'k> {
@@ -21,6 +21,25 @@ pub(in crate::catalog) struct Sum<'k> {
     pub(in crate::catalog) seen: Seen,
     /// A cast makes dates.
     pub(super) makes_moments: bool,
+}
+
+/// What has just been seen to, with all that is behind it.
+#[derive(Clone, Copy)]
+pub(super) enum Item<'u> {
+    /// Code behind casts and comparisons of built-in types.
+    Everywhere,
+    Relation(&'u QName),
+    Type(&'u QName),
+    /// Times and times with zone together.
+    Times,
+    Call(&'u Call),
+    /// A name behind a dot.
+    Field(&'u str),
+    Operator(&'u QName),
+    /// A column that is cast to a date.
+    Cast(&'u str),
+    /// What functions read that the configuration speaks for.
+    Declared,
 }
 
 /// Kinds of values that are around.
@@ -76,45 +95,59 @@ impl<'k> Sum<'k> {
 
     /// All that the text of a query names.
     pub(super) fn uses(&mut self, uses: &Uses) {
+        self.each(uses, &mut |_, _| {});
+    }
+
+    /// The same; `after` is told of each as soon as it has been seen to.
+    pub(super) fn each<'u>(&mut self, uses: &'u Uses, after: &mut impl FnMut(&mut Self, Item<'u>)) {
         if let Some(function) = self.known.everywhere {
             self.function(function, false);
+            after(self, Item::Everywhere);
         }
         for name in &uses.relations {
-            match self.known.named(name) {
-                Named::System => {
-                    self.refuse(Reason::Catalog, || {
-                        format!("{} is a system catalog", Shown(name))
-                    });
-                }
-                Named::Temporary => {
-                    self.refuse(Reason::TempTable, || {
-                        format!("{} is temporary", Shown(name))
-                    });
-                }
-                Named::Relations(nodes) if nodes.is_empty() => {
-                    self.refuse(Reason::UnknownRelation, || {
-                        format!("{} is not known", Shown(name))
-                    });
-                }
-                Named::Relations(nodes) => {
-                    for node in nodes {
-                        self.relation(node);
-                    }
-                }
-            }
+            self.named_relation(name);
+            after(self, Item::Relation(name));
         }
         for name in &uses.types {
             self.named_type(name);
+            after(self, Item::Type(name));
         }
-        self.calls(uses);
+        self.calls(uses, after);
         for name in &uses.operators {
             self.operator(name);
+            after(self, Item::Operator(name));
         }
-        self.datetime_casts(uses);
+        self.datetime_casts(uses, after);
         while let Some(oid) = self.reads.pop() {
             match self.known.nodes.get(&oid) {
                 Some(node) => self.relation(node),
                 None => self.refuse(Reason::UnknownRelation, || format!("relation {oid}")),
+            }
+        }
+        after(self, Item::Declared);
+    }
+
+    fn named_relation(&mut self, name: &QName) {
+        match self.known.named(name) {
+            Named::System => {
+                self.refuse(Reason::Catalog, || {
+                    format!("{} is a system catalog", Shown(name))
+                });
+            }
+            Named::Temporary => {
+                self.refuse(Reason::TempTable, || {
+                    format!("{} is temporary", Shown(name))
+                });
+            }
+            Named::Relations(nodes) if nodes.is_empty() => {
+                self.refuse(Reason::UnknownRelation, || {
+                    format!("{} is not known", Shown(name))
+                });
+            }
+            Named::Relations(nodes) => {
+                for node in nodes {
+                    self.relation(node);
+                }
             }
         }
     }

@@ -1,7 +1,7 @@
 //! Types: what their text may say, and whose code is behind them.
 
 use super::Shown;
-use super::sum::{Seen, Sum};
+use super::sum::{Item, Seen, Sum};
 use crate::catalog::allow;
 use crate::catalog::facts::{FIRST_USER, Relation, Stored};
 use crate::catalog::known::Known;
@@ -181,7 +181,11 @@ impl Sum<'_> {
     }
 
     /// Text in a column that is cast to a date could say "today" (H5).
-    pub(super) fn datetime_casts(&mut self, uses: &Uses) {
+    pub(super) fn datetime_casts<'u>(
+        &mut self,
+        uses: &'u Uses,
+        after: &mut impl FnMut(&mut Self, Item<'u>),
+    ) {
         let known = self.known;
         if !self.makes_moments {
             return;
@@ -205,6 +209,7 @@ impl Sum<'_> {
                     format!("the text of column {name}, cast to a date, may say today")
                 });
             }
+            after(self, Item::Cast(name));
         }
     }
 
