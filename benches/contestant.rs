@@ -25,12 +25,33 @@ const PREPARED_SINCE: (u32, u32) = (1, 21);
 pub(crate) enum Who {
     Direct,
     Relay,
+    /// Without its cache.
     Pgweir,
     PgBouncer,
+    /// Answers without knowing what was asked: the floor of a hit.
+    Canned,
+    /// pgweir with its cache.
+    Cached,
 }
 
 impl Who {
-    pub(crate) const ALL: [Self; 4] = [Self::Direct, Self::Relay, Self::Pgweir, Self::PgBouncer];
+    pub(crate) const ALL: [Self; 6] = [
+        Self::Direct,
+        Self::Relay,
+        Self::Pgweir,
+        Self::PgBouncer,
+        Self::Canned,
+        Self::Cached,
+    ];
+
+    /// Those who are asked what the database has to find each time.
+    pub(crate) const POOLS: [Self; 4] = [Self::Direct, Self::Relay, Self::Pgweir, Self::PgBouncer];
+
+    /// Those who show what the cache costs a write.
+    pub(crate) const WRITES: [Self; 3] = [Self::Direct, Self::Pgweir, Self::Cached];
+
+    /// Those who are asked what was asked before.
+    pub(crate) const HITS: [Self; 4] = [Self::Direct, Self::Pgweir, Self::Canned, Self::Cached];
 
     pub(crate) fn as_str(self) -> &'static str {
         match self {
@@ -38,6 +59,8 @@ impl Who {
             Self::Relay => "relay",
             Self::Pgweir => "pgweir",
             Self::PgBouncer => "pgbouncer",
+            Self::Canned => "canned",
+            Self::Cached => "cached",
         }
     }
 }
@@ -119,7 +142,9 @@ impl Contestant {
                 }));
             }
             Who::Relay => (relay(ground, address)?, "listening on"),
-            Who::Pgweir => (pgweir(ground, address, entry), "listening on"),
+            Who::Pgweir => (pgweir(ground, address, entry, "off"), "listening on"),
+            Who::Cached => (pgweir(ground, address, entry, "ryw"), "listening on"),
+            Who::Canned => (canned(ground, address)?, "listening on"),
             Who::PgBouncer => match &ground.peer {
                 Some(peer) => (pgbouncer(ground, peer, address, entry)?, "process up"),
                 None => return Ok(None),
@@ -137,21 +162,35 @@ impl Contestant {
     }
 }
 
-fn relay(ground: &Ground, address: SocketAddr) -> Result<Command, Error> {
+/// This program, to be something else.
+fn own() -> Result<Command, Error> {
     let own = std::env::current_exe().map_err(|e| Error::io("cannot find myself", e))?;
     let mut command = Command::new(own);
     command.env_clear();
+    Ok(command)
+}
+
+fn canned(ground: &Ground, address: SocketAddr) -> Result<Command, Error> {
+    let mut command = own()?;
+    command.args(["--canned", &address.to_string()]);
+    workers(&mut command, ground);
+    Ok(command)
+}
+
+fn relay(ground: &Ground, address: SocketAddr) -> Result<Command, Error> {
+    let mut command = own()?;
     let upstream = ground.server.address.to_string();
     command.args(["--relay", &address.to_string(), &upstream]);
     workers(&mut command, ground);
     Ok(command)
 }
 
-fn pgweir(ground: &Ground, address: SocketAddr, entry: Entry) -> Command {
+fn pgweir(ground: &Ground, address: SocketAddr, entry: Entry, cache: &str) -> Command {
     let mut command = Command::new(env!("CARGO_BIN_EXE_pgweir"));
     command.env_clear();
     command.args(["serve", "--listen", &address.to_string()]);
     command.args(["--pool-size", POOL_SIZE, "--max-clients", "12000"]);
+    command.args(["--cache", cache]);
     let upstream = ground.server.address;
     let user = match entry {
         Entry::Clear => {

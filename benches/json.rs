@@ -37,8 +37,9 @@ fn cell(cell: &Cell) -> impl Iterator<Item = String> {
         };
         (!samples.is_empty()).then(|| {
             format!(
-                "{{\"load\": {:?}, \"clients\": {}, \"who\": {:?}, \"cpu_us\": [{}], \
+                "{{\"part\": {:?}, \"load\": {:?}, \"clients\": {}, \"who\": {:?}, \"cpu_us\": [{}], \
                  \"user_us\": [{}], \"per_second\": [{}]}}",
+                cell.load.workload.part(),
                 cell.load.workload.as_str(),
                 cell.load.clients,
                 who.as_str(),

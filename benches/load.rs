@@ -20,9 +20,21 @@ pub(crate) enum Workload {
     Prepared,
     /// A connection for each query.
     Connect(Entry),
+    /// What was asked before, in this protocol of pgbench's.
+    Hit(&'static str),
+    /// Changes one row, in this protocol.
+    Write(&'static str),
 }
 
+/// The protocols in which hits are measured.
+pub(crate) const PROTOCOLS: [&str; 3] = ["simple", "extended", "prepared"];
+
+/// Rows that hits are about: all of them are soon in any cache.
+const HIT: &str =
+    "\\set aid random(1, 100)\nSELECT abalance FROM pgbench_accounts WHERE aid = :aid;\n";
+
 impl Workload {
+    /// Its name in the table; of a hit that of the protocol.
     pub(crate) fn as_str(self) -> &'static str {
         match self {
             Self::Simple => "simple",
@@ -30,22 +42,46 @@ impl Workload {
             Self::Prepared => "prepared",
             Self::Connect(Entry::Clear) => "connect in clear",
             Self::Connect(Entry::Secure) => "connect TLS+SCRAM",
+            Self::Hit(protocol) | Self::Write(protocol) => protocol,
+        }
+    }
+
+    /// The part of the whole that it belongs to.
+    pub(crate) fn part(self) -> &'static str {
+        match self {
+            Self::Simple | Self::Extended | Self::Prepared => "cpu",
+            Self::Connect(_) => "connect",
+            Self::Hit(_) => "hits",
+            Self::Write(_) => "writes",
+        }
+    }
+
+    /// Who is measured with it.
+    pub(crate) fn contestants(self) -> &'static [Who] {
+        match self {
+            Self::Simple | Self::Extended | Self::Prepared | Self::Connect(_) => &Who::POOLS,
+            Self::Hit(_) => &Who::HITS,
+            Self::Write(_) => &Who::WRITES,
         }
     }
 
     pub(crate) fn entry(self) -> Entry {
         match self {
-            Self::Simple | Self::Extended | Self::Prepared => Entry::Clear,
+            Self::Simple | Self::Extended | Self::Prepared | Self::Hit(_) | Self::Write(_) => {
+                Entry::Clear
+            }
             Self::Connect(entry) => entry,
         }
     }
 
-    fn arguments(self) -> &'static [&'static str] {
+    fn arguments(self) -> Vec<&'static str> {
         match self {
-            Self::Simple => &["-S", "-M", "simple"],
-            Self::Extended => &["-S", "-M", "extended"],
-            Self::Prepared => &["-S", "-M", "prepared"],
-            Self::Connect(_) => &["-C", "-f", "one.sql"],
+            Self::Simple => vec!["-S", "-M", "simple"],
+            Self::Extended => vec!["-S", "-M", "extended"],
+            Self::Prepared => vec!["-S", "-M", "prepared"],
+            Self::Connect(_) => vec!["-C", "-f", "one.sql"],
+            Self::Hit(protocol) => vec!["-f", "hit.sql", "-M", protocol],
+            Self::Write(protocol) => vec!["-f", "write.sql", "-M", protocol],
         }
     }
 
@@ -75,9 +111,14 @@ pub(crate) enum Outcome {
 
 /// Where pgbench finds its tables and scripts.
 pub(crate) async fn prepare(install: &Install, ground: &Ground) -> Result<(), Error> {
-    let script = ground.scratch.path().join("one.sql");
-    let written = std::fs::write(script, "SELECT 1;\n");
-    written.map_err(|error| Error::io("cannot write one.sql", error))?;
+    for (name, text) in [
+        ("one.sql", "SELECT 1;\n"),
+        ("hit.sql", HIT),
+        ("write.sql", WRITE),
+    ] {
+        let written = std::fs::write(ground.scratch.path().join(name), text);
+        written.map_err(|error| Error::io(format!("cannot write {name}"), error))?;
+    }
     let mut command = ground.scratch.command(&install.program("pgbench"));
     command.args([
         "-i",
@@ -97,6 +138,10 @@ pub(crate) async fn prepare(install: &Install, ground: &Ground) -> Result<(), Er
     process.finish().await?;
     Ok(())
 }
+
+/// Rows enough that clients seldom wait for each other.
+const WRITE: &str = "\\set aid random(1, 100000)\n\
+    UPDATE pgbench_accounts SET abalance = abalance + 1 WHERE aid = :aid;\n";
 
 /// How much of it.
 #[derive(Clone, Copy, Debug)]

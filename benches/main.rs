@@ -2,6 +2,7 @@
 //!
 //! Started by `scripts/bench.sh`; benches/README.md says what is measured and what was found.
 
+mod canned;
 mod contestant;
 mod cpu;
 mod idle;
@@ -46,6 +47,9 @@ struct Options {
     /// Be the relay, from the first address to the second
     #[arg(long, hide = true, num_args = 2, value_names = ["LISTEN", "UPSTREAM"])]
     relay: Option<Vec<SocketAddr>>,
+    /// Be the responder of canned answers, at this address
+    #[arg(long, hide = true, value_name = "LISTEN")]
+    canned: Option<SocketAddr>,
     /// Given by `cargo bench`, and not by `cargo test`
     #[arg(long, hide = true)]
     bench: bool,
@@ -55,7 +59,9 @@ fn main() -> ExitCode {
     let options = Options::parse();
     let mut err = io::stderr().lock();
     let ended = if let Some([listen, upstream]) = options.relay.as_deref() {
-        be_relay(*listen, *upstream, options.workers)
+        be(*listen, Some(*upstream), options.workers)
+    } else if let Some(listen) = options.canned {
+        be(listen, None, options.workers)
     } else if options.bench {
         drop(err);
         let ended = contest(&options);
@@ -93,9 +99,14 @@ fn contest(options: &Options) -> Result<(), Error> {
     written.map_err(|error| Error::io(format!("cannot write {}", path.display()), error))
 }
 
-/// The relay as a process of its own, on a runtime of the same make as pgweir's.
-fn be_relay(listen: SocketAddr, upstream: SocketAddr, workers: Option<usize>) -> Result<(), Error> {
-    let failed = |error| Error::io("the relay cannot start", error);
+/// The relay, or without an upstream the responder, as a process of its own on a runtime of the same make as
+/// pgweir's.
+fn be(
+    listen: SocketAddr,
+    upstream: Option<SocketAddr>,
+    workers: Option<usize>,
+) -> Result<(), Error> {
+    let failed = |error| Error::io("it cannot start", error);
     let mut builder = tokio::runtime::Builder::new_multi_thread();
     if let Some(workers) = workers {
         builder.worker_threads(workers);
@@ -107,9 +118,14 @@ fn be_relay(listen: SocketAddr, upstream: SocketAddr, workers: Option<usize>) ->
             .map_err(failed)?;
         let said = writeln!(io::stderr().lock(), "listening on {listen}");
         said.map_err(failed)?;
-        let serving = relay::serve(listener, upstream, relay::Line::default());
         // As a task, so that with several workers it is one of theirs.
-        tokio::spawn(serving).await.ok();
+        let serving = match upstream {
+            Some(upstream) => {
+                tokio::spawn(relay::serve(listener, upstream, relay::Line::default()))
+            }
+            None => tokio::spawn(canned::serve(listener)),
+        };
+        serving.await.ok();
         Ok(())
     })
 }

@@ -13,13 +13,15 @@ use crate::Options;
 use crate::contestant::{Contestant, DATABASE, Entry, Ground, PROVEN, Peer, TRUSTED, Who};
 use crate::cpu;
 use crate::idle;
-use crate::load::{self, Load, Outcome, Workload};
+use crate::load::{self, Load, Outcome, PROTOCOLS, Workload};
 
 /// A part of the whole.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, clap::ValueEnum)]
 pub(crate) enum Part {
     /// Processor time for each query
     Cpu,
+    /// Processor time for each query that was asked before, and what the cache costs a write
+    Hits,
     /// Connections
     Connect,
     /// Resident memory
@@ -29,12 +31,16 @@ pub(crate) enum Part {
 /// Clients that connect at once.
 const CONNECTING: usize = 8;
 
-/// All contestants start warm: pools filled, statements seen.
-const WARM_UP: Load = Load {
-    workload: Workload::Simple,
-    clients: 64,
-    seconds: 1,
-};
+/// All contestants start warm: pools filled, statements seen, answers remembered by those who do.
+const WARM_UP: [Load; 2] = [warm_up(Workload::Simple), warm_up(Workload::Hit("simple"))];
+
+const fn warm_up(workload: Workload) -> Load {
+    Load {
+        workload,
+        clients: 64,
+        seconds: 1,
+    }
+}
 
 /// One load, and what came out for each contestant, a round after another.
 #[derive(Debug)]
@@ -91,6 +97,9 @@ pub(crate) async fn run(options: &Options) -> Result<Results, Error> {
     if wants(Part::Cpu) {
         loads.extend(query_loads(options));
     }
+    if wants(Part::Hits) {
+        loads.extend(hit_loads(options));
+    }
     if wants(Part::Connect) {
         loads.extend(connect_loads(options));
     }
@@ -118,13 +127,30 @@ fn workers(given: Option<usize>) -> String {
 }
 
 fn query_loads(options: &Options) -> Vec<Load> {
+    loads_of(
+        &[Workload::Simple, Workload::Extended, Workload::Prepared],
+        options,
+    )
+}
+
+fn hit_loads(options: &Options) -> Vec<Load> {
+    let mut loads = loads_of(&PROTOCOLS.map(Workload::Hit), options);
+    loads.extend(loads_of(
+        &[Workload::Write("simple"), Workload::Write("prepared")],
+        options,
+    ));
+    loads
+}
+
+/// Each of these with each number of clients.
+fn loads_of(workloads: &[Workload], options: &Options) -> Vec<Load> {
     let all = if options.quick {
         vec![16]
     } else {
         vec![1, 16, 64]
     };
     let all = options.clients.clone().unwrap_or(all);
-    [Workload::Simple, Workload::Extended, Workload::Prepared]
+    workloads
         .iter()
         .flat_map(|workload| all.iter().map(|clients| (*workload, *clients)))
         .map(|(workload, clients)| Load {
@@ -153,10 +179,12 @@ async fn interleave(
     loads: &[Load],
     rounds: usize,
 ) -> Result<Vec<Cell>, Error> {
-    let mut clear = start(ground, Entry::Clear).await?;
-    let mut secure = start(ground, Entry::Secure).await?;
+    let mut clear = start(ground, Entry::Clear, loads).await?;
+    let mut secure = start(ground, Entry::Secure, loads).await?;
     for contestant in &clear {
-        load::measure(install, ground, contestant, WARM_UP).await;
+        for warm_up in WARM_UP {
+            load::measure(install, ground, contestant, warm_up).await;
+        }
     }
     let outcomes = || Who::ALL.map(|who| (who, Vec::new())).to_vec();
     let mut cells: Vec<Cell> = loads
@@ -178,7 +206,8 @@ async fn interleave(
                 Entry::Clear => &clear,
                 Entry::Secure => &secure,
             };
-            for contestant in contestants {
+            let asked = workload.contestants();
+            for contestant in contestants.iter().filter(|c| asked.contains(&c.who)) {
                 let outcome = load::measure(install, ground, contestant, load).await;
                 let mut of = cell.outcomes.iter_mut();
                 if let Some((_, outcomes)) = of.find(|(who, _)| *who == contestant.who) {
@@ -192,9 +221,15 @@ async fn interleave(
     Ok(cells)
 }
 
-async fn start(ground: &Ground, entry: Entry) -> Result<Vec<Contestant>, Error> {
+/// Those whom these loads are for.
+async fn start(ground: &Ground, entry: Entry, loads: &[Load]) -> Result<Vec<Contestant>, Error> {
     let mut started = Vec::new();
-    for who in Who::ALL {
+    let of_entry = loads.iter().filter(|load| load.workload.entry() == entry);
+    let asked: Vec<Who> = of_entry
+        .flat_map(|load| load.workload.contestants())
+        .copied()
+        .collect();
+    for who in Who::ALL.into_iter().filter(|who| asked.contains(who)) {
         started.extend(Contestant::start(ground, who, entry).await?);
     }
     Ok(started)

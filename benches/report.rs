@@ -3,7 +3,7 @@
 use std::fmt::Write;
 
 use crate::contestant::Who;
-use crate::load::{Outcome, Sample, Workload};
+use crate::load::{Outcome, Sample};
 use crate::plan::{Cell, Results};
 
 /// The median of some figures, the least and the most.
@@ -60,23 +60,57 @@ impl Results {
             "PostgreSQL {}, PgBouncer {}; pgweir and relay with {} workers; medians of {} rounds (least to most)\n",
             self.postgres, self.pgbouncer, self.workers, self.rounds
         );
-        let is_connect = |cell: &&Cell| matches!(cell.load.workload, Workload::Connect(_));
-        let (connects, queries): (Vec<_>, Vec<_>) = self.cells.iter().partition(is_connect);
-        if !queries.is_empty() {
-            text += "\nProcessor time of the process for a query, against the bare relay's\n";
-            text += &ratios(&queries);
-            text += "\nIn µs, and in user mode\n";
-            text += &costs(&queries);
-            text += "\nQueries a second\n";
-            text += &rates(&queries);
-        }
-        if !connects.is_empty() {
-            text += "\nA connection for each query: processor time, against the bare relay's\n";
-            text += &ratios(&connects);
-            text += "\nIn µs, and in user mode\n";
-            text += &costs(&connects);
-            text += "\nConnections a second\n";
-            text += &rates(&connects);
+        let pools = Section {
+            floor: Who::Relay,
+            judged: &[Who::Pgweir, Who::PgBouncer],
+            all: &Who::POOLS,
+        };
+        let hits = Section {
+            floor: Who::Canned,
+            judged: &[Who::Cached],
+            all: &Who::HITS,
+        };
+        let writes = Section {
+            floor: Who::Pgweir,
+            judged: &[Who::Cached],
+            all: &Who::WRITES,
+        };
+        for (part, of, title) in [
+            (
+                "cpu",
+                &pools,
+                "Processor time of the process for a query, against the bare relay's",
+            ),
+            (
+                "hits",
+                &hits,
+                "Hits: processor time for a query that was asked before, against the canned answer's",
+            ),
+            (
+                "writes",
+                &writes,
+                "Writes: processor time with the cache on, against the same with the cache off",
+            ),
+            (
+                "connect",
+                &pools,
+                "A connection for each query: processor time, against the bare relay's",
+            ),
+        ] {
+            let cells: Vec<&Cell> = self
+                .cells
+                .iter()
+                .filter(|c| c.load.workload.part() == part)
+                .collect();
+            if !cells.is_empty() {
+                let _written = write!(
+                    text,
+                    "\n{title}\n{}\nIn µs, and in user mode\n{}\nA second\n{}",
+                    of.ratios(&cells),
+                    of.costs(&cells),
+                    of.rates(&cells)
+                );
+            }
         }
         if !self.memory.is_empty() {
             text += "\nResident memory with idle clients that have asked once\n";
@@ -160,34 +194,50 @@ fn table(
     text
 }
 
-/// Round by round, and then the median: whatever slowed a round down slowed both.
-fn ratios(cells: &[&Cell]) -> String {
-    table(cells, &[Who::Pgweir, Who::PgBouncer], 20, |cell, who| {
-        let pairs = cell.rounds(who).zip(cell.rounds(Who::Relay));
-        let ratios = pairs.filter_map(|(own, floor)| Some(own?.cpu_us / floor?.cpu_us));
-        let ratio = Spread::of(ratios)?;
-        Some(format!(
-            "{:.2} ({:.2}-{:.2})",
-            ratio.median, ratio.least, ratio.most
-        ))
-    })
+/// Who is compared with whom.
+struct Section {
+    /// Less is hardly possible.
+    floor: Who,
+    judged: &'static [Who],
+    all: &'static [Who],
 }
 
-fn costs(cells: &[&Cell]) -> String {
-    let proxies = [Who::Relay, Who::Pgweir, Who::PgBouncer];
-    table(cells, &proxies, 32, |cell, who| {
-        let cpu = cell.cpu(who)?;
-        let user = Spread::of(cell.samples(who).map(|sample| sample.user_us))?;
-        Some(format!(
-            "{:.1} ({:.1}-{:.1}) {:.1}",
-            cpu.median, cpu.least, cpu.most, user.median
-        ))
-    })
-}
+impl Section {
+    /// Round by round, and then the median: whatever slowed a round down slowed both.
+    fn ratios(&self, cells: &[&Cell]) -> String {
+        table(cells, self.judged, 20, |cell, who| {
+            let pairs = cell.rounds(who).zip(cell.rounds(self.floor));
+            let ratios = pairs.filter_map(|(own, floor)| Some(own?.cpu_us / floor?.cpu_us));
+            let ratio = Spread::of(ratios)?;
+            Some(format!(
+                "{:.2} ({:.2}-{:.2})",
+                ratio.median, ratio.least, ratio.most
+            ))
+        })
+    }
 
-fn rates(cells: &[&Cell]) -> String {
-    table(cells, &Who::ALL, 12, |cell, who| {
-        let rate = Spread::of(cell.samples(who).map(|sample| sample.per_second))?;
-        Some(format!("{:.0}", rate.median))
-    })
+    /// Of all but Postgres itself, whose processes are not the one that is measured.
+    fn costs(&self, cells: &[&Cell]) -> String {
+        let proxies: Vec<Who> = self
+            .all
+            .iter()
+            .copied()
+            .filter(|who| *who != Who::Direct)
+            .collect();
+        table(cells, &proxies, 32, |cell, who| {
+            let cpu = cell.cpu(who)?;
+            let user = Spread::of(cell.samples(who).map(|sample| sample.user_us))?;
+            Some(format!(
+                "{:.1} ({:.1}-{:.1}) {:.1}",
+                cpu.median, cpu.least, cpu.most, user.median
+            ))
+        })
+    }
+
+    fn rates(&self, cells: &[&Cell]) -> String {
+        table(cells, self.all, 12, |cell, who| {
+            let rate = Spread::of(cell.samples(who).map(|sample| sample.per_second))?;
+            Some(format!("{:.0}", rate.median))
+        })
+    }
 }
