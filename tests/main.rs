@@ -10,6 +10,7 @@ mod console;
 mod demo;
 mod drivers;
 mod evict;
+mod explain;
 mod faults;
 mod hazards;
 mod heal;

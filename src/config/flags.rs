@@ -72,6 +72,13 @@ impl Flags {
         self
     }
 
+    /// With `value` for the setting `key`, whatever was said of it.
+    #[must_use]
+    pub fn with(mut self, key: &'static str, value: &str) -> Self {
+        self.values.insert(key, value.to_owned());
+        self
+    }
+
     /// What was given for the setting `key`.
     pub(super) fn get(&self, key: &str) -> Option<&str> {
         self.values.get(key).map(String::as_str)

@@ -104,7 +104,9 @@ fn tell(line: &impl fmt::Display) {
 }
 
 fn answer(flags: &Flags, env: &Environment, question: &Question) -> Result<String, Failed> {
-    let loaded = config::load(flags, env)?;
+    // Nobody logs in here: how clients would have to does not matter.
+    let flags = flags.clone().with("auth.mode", "trust");
+    let loaded = config::load(&flags, env)?;
     for warning in &loaded.warnings {
         tell(&format!("warning: {warning}"));
     }
