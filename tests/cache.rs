@@ -329,3 +329,64 @@ fn a_transaction_of_hits_never_leaves_the_proxy() {
     client.run("begin isolation level repeatable read");
     assert_reason(&client.run(sql), "transaction");
 }
+
+/// What frameworks do that open a transaction around each request.
+#[test]
+fn a_read_behind_a_held_back_begin_makes_an_entry() {
+    let world = World::new(1, "");
+    let mut client = world.client();
+    let sql = "select v from kv where k = 5";
+    client.run("begin");
+    let reply = client.run(sql);
+    assert_reason(&reply, "miss");
+    assert_eq!(
+        (reply.value().as_deref(), reply.status()),
+        (Some("0"), Some('T'))
+    );
+    assert_reason(&client.run(sql), "hit");
+    // Still no upstream knows of the transaction: the only one serves another.
+    let mut other = world.client();
+    other.run("update kv set v = 6 where k = 5");
+    let reply = client.run(sql);
+    assert_reason(&reply, "stale");
+    assert_eq!(reply.value().as_deref(), Some("6"));
+    let steps = [
+        parse("", sql),
+        bind("", "", &[]),
+        describe_portal(""),
+        execute("", 0),
+        sync(),
+    ];
+    let reply = ask(&mut client, &steps);
+    assert_reason(&reply, "hit");
+    assert_eq!(reply.status(), Some('T'));
+    // The transaction is opened with its first statement that is no such read.
+    client.run("update kv set v = v + 1 where k = 5");
+    let reply = client.run(sql);
+    assert_reason(&reply, "transaction");
+    assert_eq!(reply.value().as_deref(), Some("7"));
+    client.run("rollback");
+    assert_eq!(client.run(sql).value().as_deref(), Some("6"));
+}
+
+/// It is run a second time, where its error belongs, and the shape is not tried again at once.
+#[test]
+fn a_read_that_cannot_be_kept_fails_inside_of_its_transaction() {
+    let world = World::new(1, "");
+    let mut client = world.client();
+    for reason in ["transaction", "transaction"] {
+        client.run("begin");
+        let reply = client
+            .query("select 1 / (v - v) from kv where k = 1")
+            .unwrap();
+        assert_eq!(reply.sqlstate(), "22012");
+        assert_eq!(reply.status(), Some('E'));
+        let reply = client.query("select v from kv where k = 1").unwrap();
+        assert_eq!(reply.sqlstate(), "25P02");
+        client.run("rollback");
+        client.run("begin");
+        let large = "select repeat('x', 3000000) || v from kv where k = 1";
+        assert_reason(&client.run(large), reason);
+        client.run("commit");
+    }
+}

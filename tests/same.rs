@@ -2,6 +2,7 @@
 //! must be the same, keys and process ids aside. Then again with the cache on, cold and warm.
 
 mod among;
+mod begun;
 mod copy;
 mod extended;
 mod named;

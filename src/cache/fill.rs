@@ -9,7 +9,7 @@ use tokio::time::Instant;
 
 use super::Cache;
 use super::entry::{Age, Entry, Life};
-use super::flight::Flight;
+use super::flight::{Flight, Follow};
 use super::generation::Live;
 use crate::reason::Reason;
 use crate::wire::frame;
@@ -60,6 +60,11 @@ impl Fill {
     /// The query goes out now: its result's age counts from here (H44).
     pub fn started(&mut self, sent: Instant) {
         self.making.sent = Some(sent);
+    }
+
+    /// Waits for what it makes, as any other who asks the same would.
+    pub fn follow(&self) -> Follow {
+        Flight::follow(&self.making.flight)
     }
 
     /// RowDescription's body.

@@ -172,7 +172,7 @@ impl Flight {
         Meeting::Join
     }
 
-    fn follow(flight: &Arc<Self>) -> Follow {
+    pub(super) fn follow(flight: &Arc<Self>) -> Follow {
         Follow {
             flight: Arc::clone(flight),
             place: None,

@@ -1,4 +1,5 @@
-//! A query that runs for no client: it renews an entry, or checks one against the database.
+//! A query that runs beside the clients' own: it renews an entry, checks one against the database, or
+//! makes one for a client whose transaction no upstream knows of yet.
 
 use std::future::poll_fn;
 use std::sync::Arc;
@@ -11,8 +12,10 @@ use tokio::time::Instant;
 use super::caching::Caching;
 use super::filling::Filling;
 use super::held::Held;
+use crate::cache::FOLLOW_MAX;
 use crate::pool::Pool;
 use crate::pool::state::Settings;
+use crate::reason::Reason;
 use crate::wire::frame::{self, HEADER_BYTES};
 use crate::wire::replies::Status;
 
@@ -52,11 +55,17 @@ impl Errand {
     pub(super) fn start(mut self) {
         tokio::spawn(async move {
             let _place = self.permit.take();
+            let known = Arc::clone(self.filling.known());
+            let begun = Instant::now();
             if tokio::time::timeout(ERRAND_TIMEOUT, self.run())
                 .await
                 .is_err()
             {
                 tracing::debug!("an errand of the cache took too long");
+            }
+            if begun.elapsed() >= FOLLOW_MAX {
+                // A client that waited for it has asked the database a second time.
+                known.failed_apart();
             }
         });
     }
@@ -74,11 +83,15 @@ impl Errand {
         self.filling.started(Instant::now());
         held.out.buffer().extend_from_slice(&self.frames);
         held.lease.unnamed = 0;
+        let known = Arc::clone(self.filling.known());
         let answered = poll_fn(|cx| held.poll_fill(cx, &mut self.filling)).await;
         match answered {
             Ok(status) => {
                 if let Err(why) = self.filling.finish(status, &self.caching) {
                     tracing::debug!(reason = why.as_str(), "an errand of the cache kept nothing");
+                    if matches!(why, Reason::NotClean | Reason::OversizedResult) {
+                        known.failed_apart();
+                    }
                 }
                 if status != Status::Idle {
                     held.lease.discard("an errand left a transaction open");

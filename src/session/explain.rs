@@ -41,8 +41,15 @@ impl Explained {
     }
 }
 
-/// The NOTICE of an answer from memory.
-pub(super) fn hit(caching: &Caching, resolved: &Resolved, age: Duration, out: &mut Vec<u8>) {
+/// The NOTICE of an answer from memory, or of one that was made for this client apart from its
+/// transaction.
+pub(super) fn hit(
+    caching: &Caching,
+    resolved: &Resolved,
+    reason: Reason,
+    age: Duration,
+    out: &mut Vec<u8>,
+) {
     let snapshot = caching.database.catalog.current();
     let tables: Vec<&str> = match (&resolved.meaning.read, snapshot.as_deref()) {
         (Ok(relations), Some(snapshot)) => relations
@@ -56,7 +63,7 @@ pub(super) fn hit(caching: &Caching, resolved: &Resolved, age: Duration, out: &m
     } else {
         format!("of {}", tables.join(", "))
     };
-    let message = format!("pgweir: hit, {}", Reason::Hit.sentence());
+    let message = format!("pgweir: {}, {}", reason.as_str(), reason.sentence());
     send(message, format!("{} old, {of}", milliseconds(age)), out);
 }
 

@@ -62,6 +62,11 @@ impl Filling {
         }
     }
 
+    /// The shape of what is asked.
+    pub(super) fn known(&self) -> &Arc<Known> {
+        &self.known
+    }
+
     /// The request is about to be sent. The entry's age counts from here (H44).
     pub(super) fn started(&mut self, now: Instant) {
         if let Into::Entry(fill) = &mut self.into {
@@ -127,11 +132,10 @@ impl Filling {
     ///
     /// # Errors
     /// Why nothing was stored.
-    pub(super) fn finish(mut self, status: Status, caching: &Caching) -> Result<(), Reason> {
-        if status != Status::Idle {
-            self.spoil(Reason::Transaction);
-        }
+    pub(super) fn finish(self, status: Status, caching: &Caching) -> Result<(), Reason> {
         match self.into {
+            // What a transaction sees may be its own.
+            Into::Entry(_) if status != Status::Idle => Err(Reason::Transaction),
             Into::Entry(fill) => fill.commit(Instant::now()).map(|_entry| ()),
             Into::Comparison {
                 expected,

@@ -16,20 +16,20 @@ impl Session {
         if self.caching.is_none() {
             return Ok(false);
         }
-        let mut followed = None;
+        let mut waited = None;
         loop {
-            match self.plan(followed.as_ref())? {
+            match self.plan(waited.as_ref())? {
                 Plan::Answered => return Ok(true),
                 Plan::Upstream(asking) => {
                     self.asking = Some(asking);
                     return Ok(false);
                 }
-                Plan::Wait(mut follow) => {
-                    if Box::pin(self.follow(&mut follow)).await? == Followed::Cancelled {
+                Plan::Wait(mut now) => {
+                    if Box::pin(self.follow(&mut now.follow)).await? == Followed::Cancelled {
                         self.skip_request().await?;
                         return Ok(true);
                     }
-                    followed = Some(follow);
+                    waited = Some(now);
                 }
             }
         }

@@ -16,10 +16,11 @@ use super::filling::Filling;
 use super::form::Form;
 use super::lookup::{Desk, Looked, Query};
 use super::reading::{is_readable, shaped};
+use super::shapes::Known;
 use super::state::{Meant, NAMES_MAX, Named, Reading};
 use crate::cache::entry::Entry;
 use crate::cache::rules::Hint;
-use crate::cache::{Follow, Lookup};
+use crate::cache::{Fill, Follow, Lookup};
 use crate::pool::Pool;
 use crate::reason::Reason;
 use crate::wire::frame;
@@ -28,10 +29,18 @@ use crate::wire::frame;
 pub(super) enum Plan {
     /// It is answered.
     Answered,
-    /// Another client is getting the same answer.
-    Wait(Follow),
+    /// Another client is getting the same answer, or it is being got beside this session.
+    Wait(Waited),
     /// The upstream answers it, and the answer may be kept.
     Upstream(Asking),
+}
+
+/// An answer in the making that a request waits for, or has waited for.
+#[derive(Debug)]
+pub(super) struct Waited {
+    pub(super) follow: Follow,
+    /// It is made for this request, apart from its transaction: why it was not there before.
+    apart: Option<Reason>,
 }
 
 /// A request that an upstream answers, and why the cache does not.
@@ -47,7 +56,7 @@ pub(super) struct Asking {
 
 impl Session {
     /// Answers the request at the front of the inbox from memory, if that is possible.
-    pub(super) fn plan(&mut self, followed: Option<&Follow>) -> Result<Plan, End> {
+    pub(super) fn plan(&mut self, waited: Option<&Waited>) -> Result<Plan, End> {
         let Some(caching) = self.caching.clone() else {
             return Ok(Plan::Upstream(Asking::because(None)));
         };
@@ -59,9 +68,9 @@ impl Session {
         let plan = read.map(|(asked, bytes)| {
             let mut clerk = Clerk {
                 status: self.deferred.status().byte(),
-                may_store: matches!(self.deferred, Deferred::No),
+                begun: matches!(self.deferred, Deferred::Begun(_)),
                 out: self.client.out.buffer(),
-                followed,
+                waited,
                 complaint: None,
                 desk: Desk {
                     caching: &caching,
@@ -86,11 +95,10 @@ impl Session {
 struct Clerk<'a> {
     /// For ReadyForQuery.
     status: u8,
-    /// Not inside of a transaction.
-    may_store: bool,
+    /// Inside of a transaction of which no upstream knows yet.
+    begun: bool,
     out: &'a mut Vec<u8>,
-    /// The fill that was waited for.
-    followed: Option<&'a Follow>,
+    waited: Option<&'a Waited>,
     /// What the hint said that was not understood.
     complaint: Option<String>,
     desk: Desk<'a>,
@@ -173,7 +181,7 @@ impl Clerk<'_> {
                 types: &[],
                 values: None,
                 describe: true,
-                followed: self.followed,
+                followed: self.waited.map(|waited| &waited.follow),
             };
             match self.desk.look(query) {
                 Err(reason) => upstream(reason),
@@ -220,7 +228,7 @@ impl Clerk<'_> {
                 types,
                 values: form.values,
                 describe: form.describes_portal,
-                followed: self.followed,
+                followed: self.waited.map(|waited| &waited.follow),
             };
             let parsed = || {
                 Some(Parsed {
@@ -255,7 +263,7 @@ impl Clerk<'_> {
             types,
             values: form.values,
             describe: form.describes_portal,
-            followed: self.followed,
+            followed: self.waited.map(|waited| &waited.follow),
         };
         self.subject(form, steps, query, &|| None)
     }
@@ -324,9 +332,9 @@ impl Clerk<'_> {
                 if !serve(self, entry) {
                     return upstream(Reason::Miss);
                 }
-                self.desk.caching.hit(&known, entry);
+                let reason = self.hit(&known, entry);
                 if looked.explain {
-                    explain::hit(self.desk.caching, &looked.resolved, age, self.out);
+                    explain::hit(self.desk.caching, &looked.resolved, reason, age, self.out);
                 }
                 self.ready();
                 if let Some(fill) = refresh {
@@ -337,16 +345,52 @@ impl Clerk<'_> {
                 }
                 Plan::Answered
             }
-            Lookup::Wait(_) | Lookup::Miss { .. } if !self.may_store => {
-                upstream(Reason::Transaction)
-            }
-            Lookup::Wait(follow) => Plan::Wait(follow),
+            Lookup::Wait(follow) => Plan::Wait(Waited {
+                follow,
+                apart: None,
+            }),
+            Lookup::Miss {
+                fill: Some(fill),
+                why,
+            } if self.begun => self.apart(query, fill, why.reason(), looked.shadow),
+            Lookup::Miss { .. } if self.begun => upstream(Reason::Transaction),
             Lookup::Miss { fill: None, why } => upstream(why.reason()),
             Lookup::Miss {
                 fill: Some(fill),
                 why,
             } => Plan::Upstream(Asking::keeping(why.reason(), Filling::new(known, fill))),
         }
+    }
+
+    /// Counts an answer from memory, and says what it was to this client.
+    fn hit(&self, known: &Known, entry: &Entry) -> Reason {
+        let apart = self.waited.and_then(|waited| waited.apart);
+        match apart {
+            Some(why) => self.desk.caching.count(known, why),
+            None => self.desk.caching.hit(known, entry),
+        }
+        apart.unwrap_or(Reason::Hit)
+    }
+
+    /// A read in a transaction that no upstream knows of yet, whose answer is not there: it is got
+    /// beside the transaction, as an autocommitted read of READ COMMITTED would be, so that frameworks
+    /// which open a transaction around each request fill the cache, too. If nothing comes of it, the
+    /// upstream answers inside of the transaction; an error is told from there.
+    fn apart(&self, query: Query<'_>, fill: Fill, why: Reason, shadow: bool) -> Plan {
+        // Not a second time for one request.
+        if self.waited.is_some() || !query.known.may_run_apart() {
+            return upstream(Reason::Transaction);
+        }
+        let follow = fill.follow();
+        self.run_beside(query, Filling::new(Arc::clone(query.known), fill), None);
+        if shadow {
+            // In this mode the database answers, whatever it costs.
+            return upstream(why);
+        }
+        Plan::Wait(Waited {
+            follow,
+            apart: Some(why),
+        })
     }
 
     /// Answers each message, and ReadyForQuery if that is asked for.

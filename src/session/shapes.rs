@@ -27,6 +27,10 @@ const SHARD_BYTES_MAX: usize = 1024 * 1024;
 /// What a shape's entry costs beside its text, roughly: class, counters, the map's own.
 const OVERHEAD_BYTES: usize = 1024;
 
+/// For how many reads a shape is not run apart after one of it was run twice: the database pays a
+/// hundredth more at most.
+const NOT_APART: u64 = 100;
+
 /// The texts of one shape.
 #[derive(Debug)]
 pub(super) struct Known {
@@ -40,6 +44,8 @@ pub(super) struct Known {
     pub(super) differed: AtomicU64,
     resolved: ArcSwapOption<Resolved>,
     fingerprint: OnceLock<String>,
+    /// How often it is still not run apart from a held-back transaction.
+    not_apart: AtomicU64,
     /// The number of the results of this shape; it is part of their keys.
     group: AtomicU64,
 }
@@ -70,6 +76,7 @@ impl Known {
             differed: AtomicU64::new(0),
             resolved: ArcSwapOption::empty(),
             fingerprint: OnceLock::new(),
+            not_apart: AtomicU64::new(0),
             group: AtomicU64::new(GROUPS.fetch_add(1, Relaxed)),
         }
     }
@@ -108,6 +115,18 @@ impl Known {
         });
         self.resolved.store(Some(Arc::clone(&resolved)));
         resolved
+    }
+
+    /// Whether a read of it may be run apart from a transaction that is held back.
+    pub(super) fn may_run_apart(&self) -> bool {
+        let less = |left: u64| left.checked_sub(1);
+        self.not_apart.fetch_update(Relaxed, Relaxed, less).is_err()
+    }
+
+    /// One that ran apart made no entry: it failed, took too long, or was too large. It will be run
+    /// a second time in its transaction, so the next ones are not run apart.
+    pub(super) fn failed_apart(&self) {
+        self.not_apart.store(NOT_APART, Relaxed);
     }
 
     /// The number that its results have now.
