@@ -81,7 +81,7 @@ fn check(size: usize, cached: bool, only: &str) {
 }
 
 /// Answers from memory so far.
-fn hits(proxy: &Proxy) -> u64 {
+pub(crate) fn hits(proxy: &Proxy) -> u64 {
     let who = [("user", "postgres"), ("database", "pgweir")];
     let mut console = Client::connect(proxy.address, &who).unwrap();
     let reply = console.run("show cache");

@@ -23,9 +23,10 @@ use std::time::Duration;
 
 use tokio::time::Instant;
 
+use crate::hazards;
 use crate::support::naive::Naive;
 use crate::support::postgres::{Options, Postgres, installs};
-use crate::support::proxy::Proxy;
+use crate::support::proxy::{LEVEL, Proxy};
 use crate::support::relay::Relay;
 use crate::support::wire::Client;
 use judge::{Fault, Judge};
@@ -41,6 +42,12 @@ const READS: u64 = 8_000;
 /// Runs with a nemesis are so much shorter, and those in which connections are lost still more.
 const DISTURBED: u64 = 2;
 const LOSSES: u64 = 5;
+
+/// A nemesis that has struck less often has shown nothing.
+const STRIKES_MIN: usize = 25;
+
+/// Of how many reads at least one must have been answered from memory, where nothing disturbs.
+const READS_PER_HIT_MAX: u64 = 50;
 
 /// A run that takes longer is ended: for a whole second of so many reads.
 const READS_PER_SECOND_MIN: u64 = 400;
@@ -64,12 +71,15 @@ enum Between {
 fn reads(plan: &Plan) -> u64 {
     let said = std::env::var("PGWEIR_METER_READS").ok();
     let reads = said.map_or(READS, |text| text.parse().unwrap());
-    let disturbed = plan.nemesis.is_some() || plan.schema || plan.manners.habit != Habit::Vanish;
-    match (plan.manners.losses, disturbed) {
+    match (plan.manners.losses, is_disturbed(plan)) {
         (true, _) => reads / LOSSES,
         (false, true) => reads / DISTURBED,
         (false, false) => reads,
     }
+}
+
+fn is_disturbed(plan: &Plan) -> bool {
+    plan.nemesis.is_some() || plan.schema || plan.manners.habit != Habit::Vanish
 }
 
 /// Runs it; what was found is printed and returned.
@@ -88,12 +98,13 @@ fn measure(name: &str, between: &Between, plan: &Plan) -> Option<Arc<Run>> {
     } else {
         postgres.address
     };
-    let (proxy, naive);
+    let naive;
+    let mut proxy = None;
     let address = match between {
         Between::Nothing => upstream,
         Between::Pgweir(size, settings) => {
-            proxy = Proxy::cached_to(upstream, *size, settings);
-            proxy.address
+            let started = Proxy::cached_to(upstream, *size, settings);
+            proxy.insert(started).address
         }
         Between::Naive(mode) => {
             naive = Naive::start(upstream, mode)?;
@@ -102,12 +113,16 @@ fn measure(name: &str, between: &Between, plan: &Plan) -> Option<Arc<Run>> {
     };
     let run = Arc::new(start(address, plan));
     let (queries, begun) = (count_queries(admin), Instant::now());
-    let strikes = play(&run, plan, &postgres, &relay);
+    play(&run, plan, &postgres, &relay);
     let took = begun.elapsed();
+    let strikes = run.strikes.load(Ordering::Relaxed);
     let done = run.judge.reads.load(Ordering::Relaxed);
     let upstream = count_queries(admin).saturating_sub(queries);
+    // Without a proxy there is no console to ask.
+    let proxy = proxy.filter(|proxy| proxy.pid().is_some() && LEVEL != "off");
+    let hits = proxy.as_ref().map(hazards::hits);
     eprintln!(
-        "{name}: {}\n    {:.0} reads/s, {upstream} transactions upstream, {strikes} strikes, \
+        "{name}: {}\n    {:.0} reads/s, {hits:?} hits, {upstream} transactions upstream, {strikes} strikes, \
          {} connections, {} errors",
         run.judge.report(),
         f64::from(u32::try_from(done).unwrap()) / took.as_secs_f64(),
@@ -121,10 +136,14 @@ fn measure(name: &str, between: &Between, plan: &Plan) -> Option<Arc<Run>> {
     // How many fit into the time is the machine's business; too few would prove nothing.
     let enough = run.reads / 20;
     assert!(done >= enough, "only {done} reads of {}", run.reads);
-    assert!(
-        plan.nemesis.is_none() || strikes > 0,
-        "nothing was disturbed"
-    );
+    assert!(strikes >= run.strikes_min, "hardly anything was disturbed");
+    let wanted = if is_disturbed(plan) {
+        1
+    } else {
+        done / READS_PER_HIT_MAX
+    };
+    let few = hits.is_some_and(|hits| hits < wanted);
+    assert!(!few, "hardly anything was answered from memory");
     Some(run)
 }
 
@@ -143,14 +162,17 @@ fn start(address: SocketAddr, plan: &Plan) -> Run {
         until: Instant::now() + patience,
         over: AtomicBool::new(false),
         troubles: Mutex::default(),
+        strikes: AtomicUsize::new(0),
+        strikes_min: plan.nemesis.map_or(0, |_| STRIKES_MIN),
+        first_era: fastrand::usize(..1 << 20),
         keys: (0..=CLIENTS).map(|_| Mutex::default()).collect(),
         reconnects: AtomicUsize::new(0),
         refusals: AtomicUsize::new(0),
     }
 }
 
-/// All clients at once, until the run is over; how often the nemesis struck.
-fn play(run: &Arc<Run>, plan: &Plan, postgres: &Postgres, relay: &Relay) -> usize {
+/// All clients at once, until the run is over.
+fn play(run: &Arc<Run>, plan: &Plan, postgres: &Postgres, relay: &Relay) {
     let seed = fastrand::u64(..);
     eprintln!("seed {seed}");
     thread::scope(|scope| {
@@ -166,9 +188,10 @@ fn play(run: &Arc<Run>, plan: &Plan, postgres: &Postgres, relay: &Relay) -> usiz
             scope.spawn(move || schema::change(run, CLIENTS, seed));
         }
         scope.spawn(|| nemesis::sweep(run, postgres));
-        let strike = |nemesis| nemesis::strike(nemesis, run, postgres, relay);
-        plan.nemesis.map_or(0, strike)
-    })
+        if let Some(nemesis) = plan.nemesis {
+            nemesis::strike(nemesis, run, postgres, relay);
+        }
+    });
 }
 
 /// Transactions that Postgres has seen: what is missing was answered by somebody else.

@@ -21,31 +21,37 @@ pub(crate) enum Nemesis {
     Cancel,
 }
 
-/// Until the run is over; how often it struck.
-pub(crate) fn strike(
-    nemesis: Nemesis,
-    run: &Arc<Run>,
-    postgres: &Postgres,
-    relay: &Relay,
-) -> usize {
+/// Until the run is over.
+pub(crate) fn strike(nemesis: Nemesis, run: &Arc<Run>, postgres: &Postgres, relay: &Relay) {
     let mut admin = postgres.admin();
-    let mut times = 0;
     while !run.is_over() {
-        times += match nemesis {
+        let times = match nemesis {
             Nemesis::Kill => kill(&mut admin),
             Nemesis::Cut => cut(relay),
             Nemesis::Cancel => cancel_one(run),
         };
+        run.strikes.fetch_add(times, Ordering::Relaxed);
     }
-    times
 }
 
-/// The control connection is among them now and then.
+/// A few at once, and then a while in which everything can come to rest and be remembered again.
 fn kill(admin: &mut Client) -> usize {
-    thread::sleep(Duration::from_millis(fastrand::u64(2..12)));
-    let sql = "select pg_terminate_backend(pid) from pg_stat_activity \
-               where usename = 'app' or application_name = 'pgweir control' order by random() limit 1";
-    admin.run(sql).values().len()
+    thread::sleep(pause());
+    // What is lost with the control connection is everything: not too often.
+    let who = if fastrand::u8(..10) == 0 {
+        "application_name = 'pgweir control'"
+    } else {
+        "usename = 'app' and application_name <> 'pgweir control'"
+    };
+    let sql = format!(
+        "select pg_terminate_backend(pid) from pg_stat_activity where {who} order by random() limit 1"
+    );
+    admin.run(&sql).values().len()
+}
+
+fn pause() -> Duration {
+    let long = fastrand::u8(..4) == 0;
+    Duration::from_millis(fastrand::u64(if long { 200..600 } else { 2..12 }))
 }
 
 fn cut(relay: &Relay) -> usize {
@@ -55,8 +61,10 @@ fn cut(relay: &Relay) -> usize {
         bytes: fastrand::usize(..12),
         reset: fastrand::bool(),
     });
-    thread::sleep(Duration::from_millis(fastrand::u64(4..15)));
-    usize::from(relay.disarm())
+    thread::sleep(Duration::from_millis(10));
+    let struck = relay.disarm();
+    thread::sleep(pause());
+    usize::from(struck)
 }
 
 fn cancel_one(run: &Run) -> usize {

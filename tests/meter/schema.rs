@@ -32,7 +32,9 @@ pub(crate) fn change(run: Arc<Run>, writer: usize, seed: u64) {
             return;
         }
         architect.rounds += 1;
-        std::thread::sleep(std::time::Duration::from_millis(10));
+        // Long enough, now and then, for the catalog to be read and results to be kept.
+        let pause = [5, 5, 50, 400][architect.rounds % 4];
+        std::thread::sleep(std::time::Duration::from_millis(pause));
     }
 }
 
@@ -47,7 +49,7 @@ impl Architect {
             "mv" => self.refresh()?,
             _ => self.empty_and_fill()?,
         }
-        if self.rounds < COLUMNS_MAX {
+        if self.rounds < COLUMNS_MAX && self.rounds % 4 < 2 {
             self.columns()?;
         }
         Ok(())

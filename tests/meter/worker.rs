@@ -11,7 +11,7 @@ use tokio::time::Instant;
 
 use super::judge::{Before, Eyes, Fault, Judge};
 use super::line::{Answer, Format, Line};
-use super::registers::{COMMON, KEYS};
+use super::registers::{COMMON, KEYS, face};
 use super::texts::{Form, Text};
 use crate::support::PATIENCE;
 use crate::support::wire::query;
@@ -27,10 +27,15 @@ pub(crate) struct Run {
     pub(crate) manners: Manners,
     /// So many reads are enough.
     pub(crate) reads: u64,
+    /// How often the nemesis has struck, and how often it has to.
+    pub(crate) strikes: AtomicUsize,
+    pub(crate) strikes_min: usize,
     pub(crate) until: Instant,
     pub(crate) over: AtomicBool,
     /// What is wrong with the run itself: hangs, errors that nobody asked for.
     pub(crate) troubles: Mutex<Vec<String>>,
+    /// Eras are not the same in each run.
+    pub(crate) first_era: usize,
     /// The cancel key of each client.
     pub(crate) keys: Vec<Mutex<Vec<u8>>>,
     pub(crate) reconnects: AtomicUsize,
@@ -58,20 +63,42 @@ pub(crate) enum Habit {
     Slow,
 }
 
+/// What is different from one while to the next.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Era {
+    /// The register that most clients look at, and the first of the texts that they use.
+    focus: usize,
+    text: usize,
+    /// One read out of so many is a write instead.
+    write_every: u32,
+    /// Whether there are writes that count as writes of everything: functions, DO, triggers. They make everybody
+    /// forget all there is, so that most of the time there are none.
+    pub(super) opaque: bool,
+}
+
 impl Run {
     pub(crate) fn is_over(&self) -> bool {
-        let enough = self.judge.reads.load(Ordering::Relaxed) >= self.reads;
+        let enough = self.judge.reads.load(Ordering::Relaxed) >= self.reads
+            && self.strikes.load(Ordering::Relaxed) >= self.strikes_min;
         enough || self.over.load(Ordering::Relaxed) || Instant::now() > self.until
     }
 
     /// For a while most clients write and read the same register, in the same few texts, so that what is kept of
-    /// it is asked for between two writes. Gives the register, and a number that is the same for as long.
-    pub(super) fn focus(&self) -> (usize, usize) {
-        let era = self.judge.reads.load(Ordering::Relaxed) >> 9;
-        let era = usize::try_from(era).unwrap();
-        let mixed = era.wrapping_mul(0x9E37_79B9_7F4A_7C15) >> 40;
-        let readable: usize = self.about.len();
-        (mixed % readable, mixed)
+    /// it is asked for between two writes.
+    pub(super) fn era(&self) -> Era {
+        let number = self.judge.reads.load(Ordering::Relaxed) >> 9;
+        let number = usize::try_from(number)
+            .unwrap()
+            .wrapping_add(self.first_era);
+        let mixed = number.wrapping_mul(0x9E37_79B9_7F4A_7C15) >> 24;
+        let losses = self.manners.losses;
+        Era {
+            focus: mixed % self.about.len(),
+            text: mixed >> 8,
+            // With more than every fourth hardly anything is ever remembered.
+            write_every: [4, 16, 64, if losses { 8 } else { 256 }][(mixed >> 16) % 4],
+            opaque: (mixed >> 20).is_multiple_of(5),
+        }
     }
 
     pub(crate) fn trouble(&self, what: String) {
@@ -107,8 +134,6 @@ pub(crate) struct Worker {
     pub(super) second: Option<Line>,
     /// The transaction status after the last reply.
     pub(super) status: u8,
-    /// One read out of so many is a write instead; changes now and then.
-    write_every: u32,
 }
 
 impl Worker {
@@ -123,7 +148,6 @@ impl Worker {
             random: fastrand::Rng::with_seed(seed.wrapping_add(u64::try_from(writer).unwrap())),
             second: None,
             status: b'I',
-            write_every: 8,
         }
     }
 
@@ -142,15 +166,8 @@ impl Worker {
     }
 
     fn act(&mut self) -> Step {
-        if self.random.u32(..300) == 0 {
-            let often = if self.run.manners.habit == Habit::Slow {
-                3
-            } else {
-                400
-            };
-            self.write_every = [3, 8, 40, often][self.random.usize(..4)];
-        }
-        if self.random.u32(..self.write_every) == 0 {
+        let era = self.run.era();
+        if self.random.u32(..era.write_every) == 0 {
             let register = self.some_register();
             return match self.random.u8(..8) {
                 0 | 1 => self.abort_write(register),
@@ -291,19 +308,24 @@ impl Worker {
 
     /// Most often the one that all look at.
     fn some_register(&mut self) -> usize {
-        let (focus, _) = self.run.focus();
-        if focus < COMMON * KEYS && self.random.u8(..4) > 0 {
-            return focus;
+        let era = self.run.era();
+        let mut register = era.focus;
+        if era.focus >= COMMON * KEYS || self.random.u8(..4) == 0 {
+            register = self.random.usize(..COMMON * KEYS);
         }
-        self.random.usize(..COMMON * KEYS)
+        // Its trigger is a user's code.
+        if !era.opaque && face(register, 0) == "ta" {
+            register = 0;
+        }
+        register
     }
 
     /// Most often one of the three that all look at.
     pub(super) fn some_text(&mut self) -> usize {
-        let (focus, era) = self.run.focus();
-        let about = &self.run.about[focus];
+        let era = self.run.era();
+        let about = &self.run.about[era.focus];
         if !about.is_empty() && self.random.u8(..4) > 0 {
-            return about[(era + self.random.usize(..3)) % about.len()];
+            return about[(era.text + self.random.usize(..3)) % about.len()];
         }
         self.random.usize(..self.run.texts.len())
     }

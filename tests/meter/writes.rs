@@ -43,6 +43,7 @@ impl Worker {
     }
 
     fn commit_somehow(&mut self, draft: &Draft) -> Step<Outcome> {
+        let opaque = self.run.era().opaque;
         match self.random.u8(..24) {
             0 | 1 => self.all_at_once(draft, &draft.updates(1)),
             2 if draft.upserts => self.all_at_once(draft, &draft.upserts()),
@@ -58,9 +59,9 @@ impl Worker {
             15 if draft.may_stand_in_with() => {
                 self.all_at_once(draft, &[draft.writing_query(("", ""))])
             }
-            16 if draft.tells() => self.function(draft),
-            17 => self.hidden(draft),
-            18 => self.sql_prepared(draft),
+            16 if opaque && draft.tells() => self.function(draft),
+            17 if opaque => self.hidden(draft),
+            18 if opaque => self.sql_prepared(draft),
             19 if draft.faces.len() == 1 => self.explained(draft),
             20 if draft.how == How::Insert => self.copied(draft),
             20 => self.locked(draft),
