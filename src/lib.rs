@@ -51,6 +51,8 @@ pub mod explain;
 pub mod invalidate;
 pub mod limits;
 pub mod listen;
+pub mod live;
+pub mod migrate;
 pub mod pool;
 pub mod reason;
 pub mod relay;
