@@ -8,6 +8,7 @@ mod cache;
 mod cancel;
 mod console;
 mod demo;
+mod documents;
 mod drivers;
 mod evict;
 mod explain;

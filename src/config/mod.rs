@@ -10,6 +10,8 @@ mod flags;
 mod load;
 mod origin;
 mod pgpass;
+#[cfg(test)]
+mod reference;
 pub mod reload;
 mod secret;
 mod setting;
