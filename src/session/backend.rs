@@ -307,6 +307,9 @@ impl Link<'_> {
             self.client.inbox.prepend(&series);
             return Ok(true);
         }
+        if std::mem::take(&mut self.held.restyled) && !failed && status != Status::Failed {
+            effects::restyled(self.held, self.state);
+        }
         if status == Status::Idle {
             if failed {
                 self.state.settings.rollback();

@@ -72,7 +72,8 @@ impl Shaper {
             last: Kind::Semicolon,
             statements: 0,
             moment: false,
-            broken: text.contains(&0) || std::str::from_utf8(text).is_err(),
+            // A vertical tab is a blank from version 16 on, and an error before.
+            broken: text.contains(&0) || text.contains(&0x0b) || std::str::from_utf8(text).is_err(),
             lists: Lists::default(),
         };
         for token in Lexer::new(text, standard_conforming) {
