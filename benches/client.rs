@@ -2,7 +2,7 @@
 
 use std::io;
 
-use bytes::BytesMut;
+use bytes::{Buf, BytesMut};
 use pgweir::config::Target;
 use pgweir::demo::{Error, measure};
 use pgweir::pool::upstream;
@@ -43,17 +43,20 @@ impl Client {
                 let closed = io::Error::from(io::ErrorKind::UnexpectedEof);
                 return Err(failure.unwrap_or(closed));
             }
-            while let Some(header) = frame::header(&self.read).map_err(io::Error::other)? {
-                if self.read.len() < header.bytes {
+            let mut rest: &[u8] = &self.read;
+            while let Some(header) = frame::header(rest).map_err(io::Error::other)? {
+                let Some((frame, behind)) = rest.split_at_checked(header.bytes) else {
                     break;
-                }
-                let frame = self.read.split_to(header.bytes);
+                };
                 match header.tag {
                     b'Z' => readies = readies.saturating_sub(1),
-                    b'E' => failure = Some(io::Error::other(text(&frame))),
+                    b'E' => failure = Some(io::Error::other(text(frame))),
                     _ => {}
                 }
+                rest = behind;
             }
+            let used = self.read.len() - rest.len();
+            self.read.advance(used);
         }
         failure.map_or(Ok(()), Err)
     }

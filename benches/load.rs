@@ -19,6 +19,10 @@ use crate::script::{self, Protocol};
 /// Logins at once: beyond them a listener's queue would overflow.
 const AT_ONCE: usize = 50;
 
+/// Requests that a client has ready where it may ask the same again: to write them anew each time
+/// would cost more than to answer them.
+const COMPOSED: usize = 16;
+
 /// What all clients of a load share.
 #[derive(Debug)]
 struct Shared {
@@ -102,15 +106,25 @@ async fn client(shared: Arc<Shared>) -> Result<Vec<u32>, Error> {
         let prepares = usize::from(!request.is_empty());
         client.ask(&request, prepares).await?;
     }
-    let readies = compose(load, &mut request);
-    client.ask(&request, readies).await?;
+    let mut requests = Vec::new();
+    for _ in 0..if load.repeats() { COMPOSED } else { 1 } {
+        let readies = compose(load, &mut request);
+        client.ask(&request, readies).await?;
+        requests.push((request.clone(), readies));
+    }
     shared.start.wait().await;
     let end = Instant::now() + load.time;
     let mut waits = Vec::new();
-    loop {
-        let readies = compose(load, &mut request);
+    for n in 0.. {
+        let at = n % requests.len();
+        let Some((request, readies)) = requests.get_mut(at) else {
+            break;
+        };
+        if !load.repeats() {
+            *readies = compose(load, request);
+        }
         let asked = Instant::now();
-        client.ask(&request, readies).await?;
+        client.ask(request, *readies).await?;
         if Instant::now() > end {
             break;
         }

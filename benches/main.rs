@@ -160,9 +160,13 @@ fn contest(options: &Options) -> Result<(), Error> {
     Ok(())
 }
 
+/// As a new file in the old one's place: whoever has a link to that keeps it.
 fn write(path: &Path, text: &str) -> Result<(), Error> {
     let directory = path.parent().map_or(Ok(()), std::fs::create_dir_all);
-    let written = directory.and_then(|()| std::fs::write(path, text));
+    let fresh = path.with_extension("new");
+    let written = directory
+        .and_then(|()| std::fs::write(&fresh, text))
+        .and_then(|()| std::fs::rename(&fresh, path));
     written.map_err(|error| Error::io(format!("cannot write {}", path.display()), error))
 }
 

@@ -212,8 +212,8 @@ fn odyssey(ground: &Ground, (listen, upstream): Ports) -> String {
     let directory = ground.scratch.path().display();
     let workers = ground.workers();
     format!(
-        "daemonize no\nlog_to_stdout yes\nlog_session no\nlog_stats no\n\
-         unix_socket_dir \"{directory}\"\nlocks_dir \"{directory}\"\nworkers {workers}\n\
+        "daemonize no\nlog_format \"%l %m\\n\"\nlog_to_stdout yes\nlog_session no\nlog_stats no\n\
+         locks_dir \"{directory}\"\nworkers {workers}\n\
          listen {{ host \"127.0.0.1\"\n port {listen}\n}}\n\
          storage \"upstream\" {{ type \"remote\"\n host \"127.0.0.1\"\n port {upstream}\n}}\n\
          database default {{ user default {{ authentication \"none\"\n storage \"upstream\"\n \

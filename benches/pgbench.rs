@@ -58,7 +58,8 @@ pub(crate) async fn run(
         .args(["-T", &load.time.as_secs().max(1).to_string()])
         .args(["-M", load.protocol.as_str()]);
     if load.pace == Pace::Fresh {
-        command.arg("-C");
+        // A thread for each: it connects in a blocking way.
+        command.args(["-C", "-j", &load.clients.to_string()]);
     }
     for (script, share) in load.scripts {
         command

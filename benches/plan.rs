@@ -120,9 +120,9 @@ async fn distances(ground: &Ground, options: &Options, results: &mut Results) ->
 
 async fn memory(ground: &Ground, options: &Options, results: &mut Results) {
     let counts: &[usize] = if options.quick {
-        &[0, 1000]
+        &[0, 1, 1000]
     } else {
-        &[0, 1000, 10_000]
+        &[0, 1, 1000, 10_000]
     };
     for entry in [Entry::Clear, Entry::Tls] {
         for who in ground.all() {

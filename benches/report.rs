@@ -75,14 +75,15 @@ impl Results {
         self.cells.iter().filter(move |cell| cell.load.part == part)
     }
 
+    /// Beyond the first: what the process needs once is not a client's.
     pub(crate) fn each_kib(&self, who: Who, entry: Entry) -> Option<f64> {
         let of = |memory: &&Memory| memory.who == who && memory.entry == entry;
         let all = || self.memory.iter().filter(of);
-        let alone = all().find(|memory| memory.clients == 0)?;
-        let most = all().rfind(|memory| memory.clients > 0)?;
-        let alone = *alone.resident_kib.as_ref().ok()?;
+        let first = all().find(|memory| memory.clients == 1)?;
+        let most = all().rfind(|memory| memory.clients > 1)?;
+        let alone = *first.resident_kib.as_ref().ok()?;
         let kib = most.resident_kib.as_ref().ok()?.saturating_sub(alone);
-        Some(kib as f64 / most.clients as f64)
+        Some(kib as f64 / (most.clients - first.clients) as f64)
     }
 }
 
@@ -203,25 +204,23 @@ fn columns(cells: &[&Cell]) -> Vec<Who> {
 
 const NONE: &str = "n/a";
 
-/// A row for each cell; `None` when there is nothing to show at all.
+/// A row for each cell that has something to show; `None` when none has.
 fn grid(
     cells: &[&Cell],
     columns: &[Who],
     show: impl Fn(&Cell, Who) -> Option<String>,
 ) -> Option<String> {
-    let mut any = false;
     let mut rows = Vec::new();
     for cell in cells {
-        let mut row = vec![cell.label()];
-        for who in columns {
-            let shown = show(cell, *who);
-            any |= shown.is_some();
-            row.push(shown.unwrap_or_else(|| NONE.to_owned()));
+        let shown: Vec<_> = columns.iter().map(|who| show(cell, *who)).collect();
+        if shown.iter().any(Option::is_some) {
+            let none = || NONE.to_owned();
+            let shown = shown.into_iter().map(|text| text.unwrap_or_else(none));
+            rows.push(std::iter::once(cell.label()).chain(shown).collect());
         }
-        rows.push(row);
     }
     let names = columns.iter().map(|who| who.as_str().to_owned());
-    any.then(|| lines(names.collect(), &rows))
+    (!rows.is_empty()).then(|| lines(names.collect(), &rows))
 }
 
 /// Columns under their names, the first to the left.
@@ -273,7 +272,7 @@ fn residents(results: &Results) -> String {
             each.map_or_else(String::new, |each| format!("{each:.2}")),
         ]);
     }
-    let names = ["clients", "MiB", "KiB for each client"];
+    let names = ["clients", "MiB", "KiB for each more"];
     lines(names.map(str::to_owned).to_vec(), &rows)
 }
 

@@ -332,12 +332,19 @@ fn by_clients(base: Load, protocols: &[Protocol], options: &Options) -> Vec<Load
             });
         }
     }
-    // With a thousand clients one protocol is enough.
-    rows.retain(|row| row.clients < CROWD || row.protocol == Protocol::Extended);
+    // At the ends one protocol is enough.
+    let is_busy = |row: &Load| (SOME..CROWD).contains(&row.clients);
+    rows.retain(|row| is_busy(row) || row.protocol == Protocol::Extended);
     rows
 }
 
 impl Load {
+    /// Whether all that is asked may have been asked before.
+    pub(crate) fn repeats(&self) -> bool {
+        let mut scripts = self.scripts.iter();
+        scripts.all(|(script, _)| script.name == script::HIT.name)
+    }
+
     /// Whether it is for `who`. Other poolers come where PgBouncer does, in clear.
     pub(crate) fn is_for(&self, who: Who) -> bool {
         let alike = match who {
