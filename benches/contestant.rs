@@ -206,7 +206,10 @@ impl Contestant {
                 let start = Instant::now();
                 while let Err(error) = Client::connect(&url).await {
                     if start.elapsed() > START {
-                        return Err(error);
+                        let said = std::fs::read_to_string(&log).unwrap_or_default();
+                        let last = said.trim_end().lines().last().unwrap_or_default();
+                        let error = std::io::Error::other(error);
+                        return Err(Error::io(format!("its log ends with `{last}`"), error));
                     }
                     sleep(TRY).await;
                 }

@@ -37,6 +37,8 @@ pub(crate) fn render(results: &Results, goals: &[Goal]) -> String {
             "calls": shapes.known.as_ref().ok().map(|known| known.1),
         })
     });
+    let absent = results.absent.iter();
+    let absent = absent.map(|(who, why)| json!({"who": who.as_str(), "why": why}));
     let whole = json!({
         "version": env!("CARGO_PKG_VERSION"),
         "postgres": results.postgres,
@@ -49,7 +51,7 @@ pub(crate) fn render(results: &Results, goals: &[Goal]) -> String {
         "memory": memory.collect::<Vec<_>>(),
         "far": far(results),
         "shapes": shapes,
-        "absent": results.absent,
+        "absent": absent.collect::<Vec<_>>(),
     });
     format!("{whole:#}\n")
 }

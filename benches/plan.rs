@@ -44,7 +44,7 @@ pub(crate) struct Results {
     pub(crate) far: Vec<Distance>,
     pub(crate) shapes: Option<Shapes>,
     /// Who did not start, and why not.
-    pub(crate) absent: Vec<String>,
+    pub(crate) absent: Vec<(Who, String)>,
 }
 
 /// The tables beside pgbench's, and who may read them.
@@ -130,7 +130,7 @@ async fn memory(ground: &Ground, options: &Options, results: &mut Results) {
                 say(&format!("idle clients: {}, {entry:?}", who.as_str()));
                 match idle::memory(ground, who, entry, counts).await {
                     Ok(found) => results.memory.extend(found),
-                    Err(error) => results.absent.push(format!("{}: {error}", who.as_str())),
+                    Err(error) => results.absent.push((who, error.to_string())),
                 }
             }
         }
@@ -176,7 +176,7 @@ async fn start(
     ground: &Ground,
     entry: Entry,
     loads: &[Load],
-    absent: &mut Vec<String>,
+    absent: &mut Vec<(Who, String)>,
 ) -> Vec<Contestant> {
     let mut started = Vec::new();
     for who in ground.all() {
@@ -184,7 +184,7 @@ async fn start(
         if of_entry.any(|load| load.is_for(who)) {
             match Contestant::start(ground, who, ground.near(entry)).await {
                 Ok(contestant) => started.extend(contestant),
-                Err(error) => absent.push(format!("{}: {error}", who.as_str())),
+                Err(error) => absent.push((who, error.to_string())),
             }
         }
     }

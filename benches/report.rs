@@ -4,8 +4,9 @@ use std::fmt::Write;
 
 use crate::contestant::{Entry, Who};
 use crate::far::{Distance, STEPS, Way};
+use crate::goals::HYPERDRIVE;
 use crate::idle::Memory;
-use crate::plan::{Cell, Results};
+use crate::plan::{Cell, FAR, Results};
 use crate::rows::Part;
 use crate::sample::{Outcome, Sample};
 
@@ -75,15 +76,22 @@ impl Results {
         self.cells.iter().filter(move |cell| cell.load.part == part)
     }
 
-    /// Beyond the first: what the process needs once is not a client's.
+    /// What each client more costs beyond a thousand: what the first ones have taken and left free
+    /// is used up by then.
     pub(crate) fn each_kib(&self, who: Who, entry: Entry) -> Option<f64> {
         let of = |memory: &&Memory| memory.who == who && memory.entry == entry;
-        let all = || self.memory.iter().filter(of);
-        let first = all().find(|memory| memory.clients == 1)?;
-        let most = all().rfind(|memory| memory.clients > 1)?;
-        let alone = *first.resident_kib.as_ref().ok()?;
-        let kib = most.resident_kib.as_ref().ok()?.saturating_sub(alone);
-        Some(kib as f64 / (most.clients - first.clients) as f64)
+        let last = self.memory.iter().rfind(of)?;
+        (last.clients > 1000).then(|| self.each_more_kib(last))?
+    }
+
+    /// Since the number before; what the first client brings, the process needs once.
+    fn each_more_kib(&self, memory: &Memory) -> Option<f64> {
+        let alike = |m: &&Memory| m.who == memory.who && m.entry == memory.entry;
+        let mut fewer = self.memory.iter().filter(alike);
+        let before = fewer.rfind(|m| m.clients < memory.clients && m.clients > 0)?;
+        let less = *before.resident_kib.as_ref().ok()?;
+        let kib = memory.resident_kib.as_ref().ok()?.saturating_sub(less);
+        Some(kib as f64 / (memory.clients - before.clients) as f64)
     }
 }
 
@@ -123,6 +131,7 @@ pub(crate) fn table(results: &Results) -> String {
         let _written = writeln!(text, "\n{}", Part::Far.title());
         for distance in &results.far {
             text += &far(distance);
+            text += &faster(distance);
         }
     }
     if let Some(shapes) = &results.shapes {
@@ -253,14 +262,7 @@ fn residents(results: &Results) -> String {
         let Ok(kib) = memory.resident_kib else {
             continue;
         };
-        let last = results
-            .memory
-            .iter()
-            .rfind(|m| m.who == memory.who && m.entry == memory.entry);
-        let is_last = last.is_some_and(|last| last.clients == memory.clients);
-        let each = results
-            .each_kib(memory.who, memory.entry)
-            .filter(|_| is_last);
+        let each = results.each_more_kib(memory);
         let how = match memory.entry {
             Entry::Clear => "in clear",
             Entry::Tls | Entry::Secure => "TLS",
@@ -306,9 +308,32 @@ fn far(distance: &Distance) -> String {
     )
 }
 
+/// Beside the figures that a hosted service of the kind gave for itself.
+fn faster(distance: &Distance) -> String {
+    let times = Way::ALL.into_iter().filter_map(|way| {
+        let times = distance.millis(Way::Direct, 0)?.median / distance.millis(way, 0)?.median;
+        (way != Way::Direct).then(|| format!("{} {times:.1}", way.as_str()))
+    });
+    let times: Vec<String> = times.collect();
+    if times.is_empty() || distance.round_trip != FAR {
+        return String::new();
+    }
+    let times = times.join(", ");
+    format!("    connect + query, times as fast as direct: {times}. {HYPERDRIVE}\n")
+}
+
 /// What could not be measured, and why: once for each reason.
 fn failures(results: &Results) -> String {
-    let mut all: Vec<String> = results.absent.clone();
+    // Once, however often it was tried.
+    let mut seen: Vec<Who> = Vec::new();
+    let absent = results.absent.iter().filter(|(who, _)| {
+        let is_new = !seen.contains(who);
+        seen.push(*who);
+        is_new
+    });
+    let mut all: Vec<String> = absent
+        .map(|(who, why)| format!("{}: {why}", who.as_str()))
+        .collect();
     for cell in &results.cells {
         for (who, outcomes) in &cell.outcomes {
             all.extend(outcomes.iter().filter_map(|outcome| match outcome {
