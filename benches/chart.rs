@@ -13,12 +13,12 @@ use crate::script::Protocol;
 
 /// In pixels.
 const PANEL_WIDTH: usize = 440;
-const LABEL_WIDTH: usize = 96;
+const LABEL_WIDTH: usize = 104;
 const BAR_WIDTH: usize = 240;
 const BAR_HEIGHT: usize = 18;
 const TITLE_HEIGHT: usize = 34;
-/// Bars in the fullest panel, and a gap below.
-const PANEL_HEIGHT: usize = TITLE_HEIGHT + 5 * BAR_HEIGHT + 22;
+/// Below the bars of the fullest panel.
+const GAP: usize = 22;
 const COLUMNS: usize = 2;
 
 const STYLE: &str = "<style>
@@ -58,13 +58,15 @@ pub(crate) fn render(results: &Results) -> String {
     ];
     let panels = all.iter().filter(|panel| !panel.bars.is_empty());
     let rows = panels.clone().count().div_ceil(COLUMNS);
-    let (width, height) = (COLUMNS * PANEL_WIDTH, rows * PANEL_HEIGHT);
+    let most = all.iter().map(|panel| panel.bars.len()).max().unwrap_or(0);
+    let panel_height = TITLE_HEIGHT + most * BAR_HEIGHT + GAP;
+    let (width, height) = (COLUMNS * PANEL_WIDTH, rows * panel_height);
     let mut text = format!(
         "<svg xmlns=\"http://www.w3.org/2000/svg\" viewBox=\"0 0 {width} {height}\" \
          width=\"{width}\" height=\"{height}\" role=\"img\">\n<title>What a query costs</title>\n{STYLE}"
     );
     for (n, panel) in panels.enumerate() {
-        let (x, y) = (n % COLUMNS * PANEL_WIDTH, n / COLUMNS * PANEL_HEIGHT);
+        let (x, y) = (n % COLUMNS * PANEL_WIDTH, n / COLUMNS * panel_height);
         text += &draw(panel, x, y);
     }
     text + "</svg>\n"

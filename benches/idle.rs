@@ -73,7 +73,9 @@ async fn fill(clients: &mut Vec<Client>, url: &str, count: usize) -> Result<(), 
         let ended = ended.map_err(|error| failed(std::io::Error::other(error)))?;
         clients.push(ended.map_err(|late| failed(late.into()))??);
     }
-    sleep(SETTLE).await;
+    if count > 0 {
+        sleep(SETTLE).await;
+    }
     Ok(())
 }
 

@@ -46,6 +46,7 @@ pub(crate) fn render(results: &Results, goals: &[Goal]) -> String {
         "processors": results.processors,
         "workers": results.workers,
         "rounds": results.rounds,
+        "busy_before": results.busy_before,
         "goals": goals.collect::<Vec<_>>(),
         "loads": results.cells.iter().flat_map(cell).collect::<Vec<_>>(),
         "memory": memory.collect::<Vec<_>>(),

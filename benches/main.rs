@@ -86,7 +86,7 @@ impl Options {
     /// How long one measurement takes.
     fn time(&self) -> Duration {
         if self.quick {
-            return Duration::from_millis(250);
+            return Duration::from_millis(200);
         }
         Duration::from_secs(self.seconds.into())
     }

@@ -18,10 +18,16 @@ use crate::rows::{self, By, Load, Part};
 use crate::sample::{self, Outcome};
 use crate::script;
 use crate::shapes::{self, Shapes};
-use crate::{peers, pgbench};
+use crate::{cpu, peers, pgbench};
 
 /// The distance that the goals speak of.
 pub(crate) const FAR: Duration = Duration::from_millis(70);
+
+/// Long enough for all upstream connections and a hundred queries.
+const WARM_UP: Duration = Duration::from_millis(150);
+
+/// How long to look what others do with the machine.
+const LISTENING: Duration = Duration::from_secs(1);
 
 /// One load, and what came out for each contestant, a round after another.
 #[derive(Debug)]
@@ -39,6 +45,8 @@ pub(crate) struct Results {
     pub(crate) workers: usize,
     pub(crate) processors: usize,
     pub(crate) rounds: usize,
+    /// How busy the machine was before anything was started, 0 to 1.
+    pub(crate) busy_before: Option<f64>,
     pub(crate) cells: Vec<Cell>,
     pub(crate) memory: Vec<Memory>,
     pub(crate) far: Vec<Distance>,
@@ -58,6 +66,7 @@ GRANT SELECT ON ALL TABLES IN SCHEMA public TO app;
 
 /// Measures what the options ask for.
 pub(crate) async fn run(options: &Options) -> Result<Results, Error> {
+    let busy_before = busy().await;
     let install = Install::find()?;
     let scratch = Scratch::new("pgweir-bench")?;
     let password = password()?;
@@ -80,6 +89,7 @@ pub(crate) async fn run(options: &Options) -> Result<Results, Error> {
         workers: ground.workers(),
         processors: std::thread::available_parallelism().map_or(1, usize::from),
         rounds: options.rounds(),
+        busy_before,
         cells: Vec::new(),
         memory: Vec::new(),
         far: Vec::new(),
@@ -102,14 +112,20 @@ pub(crate) async fn run(options: &Options) -> Result<Results, Error> {
     Ok(results)
 }
 
+/// What others do with the machine.
+async fn busy() -> Option<f64> {
+    let before = cpu::Machine::now()?;
+    tokio::time::sleep(LISTENING).await;
+    Some(cpu::Machine::now()?.busy_since(before))
+}
+
 async fn distances(ground: &Ground, options: &Options, results: &mut Results) -> Result<(), Error> {
     for round_trip in options.round_trips() {
         say(&format!("{} ms away", round_trip.as_millis()));
         // Only the goals' own distance is measured often.
         let rounds = match (options.quick, round_trip == FAR) {
-            (true, _) => 1,
             (false, true) => 5,
-            (false, false) => 2,
+            (true, _) | (false, false) => 1,
         };
         results
             .far
@@ -120,7 +136,7 @@ async fn distances(ground: &Ground, options: &Options, results: &mut Results) ->
 
 async fn memory(ground: &Ground, options: &Options, results: &mut Results) {
     let counts: &[usize] = if options.quick {
-        &[0, 1, 1000]
+        &[0, 1000]
     } else {
         &[0, 1, 1000, 10_000]
     };
@@ -205,7 +221,7 @@ async fn warm_up(install: &Install, ground: &Ground, contestant: &Contestant, lo
             by: By::Ourselves,
             clients: rows::SOME * 2,
             protocol: script::Protocol::Simple,
-            time: Duration::from_millis(200),
+            time: WARM_UP,
             ..*load
         };
         // What fails here fails again where it is counted.

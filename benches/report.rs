@@ -121,6 +121,13 @@ pub(crate) fn table(results: &Results) -> String {
         results.workers,
         results.rounds
     );
+    if let Some(busy) = results.busy_before {
+        let percent = busy * 100.0;
+        let _written = writeln!(
+            text,
+            "before the run others kept the machine {percent:.0} % busy"
+        );
+    }
     for part in Part::LOADS {
         text += &loads(results, part);
     }
@@ -200,6 +207,15 @@ fn loads(results: &Results, part: Part) -> String {
             ))
         }),
     );
+    if part == Part::Crowd {
+        add(
+            "turns of the client with the fewest, of those of the one with the most",
+            grid(&cells, &all, |cell, who| {
+                let even = cell.spread(who, |sample| sample.evenness)?;
+                Some(format!("{:.2}", even.median))
+            }),
+        );
+    }
     text
 }
 

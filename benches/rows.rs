@@ -163,7 +163,8 @@ const POOLS: &[Who] = &[
 const HITS: &[Who] = &[Who::Direct, Who::Canned, Who::Pgweir];
 const HITS_WORKERS: &[Who] = &[Who::Direct, Who::Canned, Who::Pgweir, Who::OneWorker];
 const LARGE: &[Who] = &[Who::Direct, Who::Relay, Who::Pgweir, Who::PgBouncer];
-const BATCHES: &[Who] = &[
+const BATCHES: &[Who] = &[Who::Direct, Who::Relay, Who::Pgweir, Who::PgBouncer];
+const BATCHES_WORKERS: &[Who] = &[
     Who::Direct,
     Who::Canned,
     Who::Relay,
@@ -255,11 +256,13 @@ fn rows_of(part: Part, options: &Options) -> Vec<Load> {
                 ..ours(protocol.as_str(), MISS, protocol)
             })
             .to_vec(),
-        Part::Crowd => vec![Load {
-            clients: CROWD,
-            time: base.time * 2,
-            ..ours("simple", MISS, Protocol::Simple)
-        }],
+        Part::Crowd => [Protocol::Simple, Protocol::Extended]
+            .map(|protocol| Load {
+                clients: CROWD,
+                time: base.time * 2,
+                ..ours(protocol.as_str(), MISS, protocol)
+            })
+            .to_vec(),
         Part::Idle | Part::Far | Part::Shapes => Vec::new(),
     }
 }
@@ -288,7 +291,12 @@ fn batches(base: Load) -> Vec<Load> {
         scripts,
         protocol: Protocol::Extended,
         pace,
-        asked: BATCHES,
+        // The second core shows where the load leaves it to pgweir.
+        asked: if name == "hits" {
+            BATCHES_WORKERS
+        } else {
+            BATCHES
+        },
         ..base
     })
     .to_vec()
@@ -332,9 +340,11 @@ fn by_clients(base: Load, protocols: &[Protocol], options: &Options) -> Vec<Load
             });
         }
     }
-    // At the ends one protocol is enough.
-    let is_busy = |row: &Load| (SOME..CROWD).contains(&row.clients);
-    rows.retain(|row| is_busy(row) || row.protocol == Protocol::Extended);
+    // At the ends one protocol is enough; of misses the crowd tells the rest.
+    rows.retain(|row| match row.clients {
+        clients if clients >= CROWD => row.part == Part::Hits && row.protocol == Protocol::Extended,
+        clients => clients >= SOME || row.protocol == Protocol::Extended,
+    });
     rows
 }
 
