@@ -54,7 +54,7 @@ fn text(n: i32) -> String {
     format!(
         "SELECT t.tid, t.tbalance, b.bbalance FROM pgbench_tellers t JOIN pgbench_branches b ON \
          b.bid = t.bid WHERE t.tid = {n} AND t.filler IS DISTINCT FROM 'name {n}' AND b.bbalance \
-         > -{n}"
+         > -{n} LIMIT 1"
     )
 }
 
