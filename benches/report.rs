@@ -229,6 +229,9 @@ fn columns(cells: &[&Cell]) -> Vec<Who> {
 
 const NONE: &str = "n/a";
 
+/// What a program said before it failed may be long.
+const FAILURE_CHARS_MAX: usize = 200;
+
 /// A row for each cell that has something to show; `None` when none has.
 fn grid(
     cells: &[&Cell],
@@ -380,6 +383,14 @@ fn failures(results: &Results) -> String {
     }
     if let Some(Err(why)) = results.shapes.as_ref().map(|shapes| &shapes.known) {
         all.push(format!("shapes: {why}"));
+    }
+    // One line for each; the file has all of it.
+    for why in &mut all {
+        *why = why
+            .replace('\n', " ")
+            .chars()
+            .take(FAILURE_CHARS_MAX)
+            .collect();
     }
     all.dedup();
     if all.is_empty() {
