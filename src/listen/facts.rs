@@ -117,13 +117,9 @@ impl Facts for Known {
         add("mode", policy.mode.as_str().to_owned());
         add("entries", usage.entries.to_string());
         add("bytes", usage.bytes.to_string());
-        for (reason, count) in shared.stats.snapshot() {
-            if matches!(
-                reason,
-                Reason::Hit | Reason::Miss | Reason::Expired | Reason::Stale
-            ) {
-                add(reason.as_str(), count.to_string());
-            }
+        let total = self.pools.metrics().total();
+        for reason in [Reason::Hit, Reason::Miss, Reason::Expired, Reason::Stale] {
+            add(reason.as_str(), total.of(reason).to_string());
         }
         add("compared", audited.compared.to_string());
         add("differed", audited.differed.to_string());
@@ -165,7 +161,7 @@ impl Facts for Known {
 
     fn bypasses(&self) -> Table {
         let mut table = Table::of(show::BYPASSES);
-        for (reason, count) in self.caching.iter().flat_map(|shared| shared.bypasses()) {
+        for (reason, count) in self.pools.metrics().total().not_hits() {
             table.rows.push(vec![
                 Some(reason.as_str().to_owned()),
                 Some(count.to_string()),

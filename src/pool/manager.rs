@@ -18,6 +18,7 @@ use super::startups::Startups;
 use super::state::{Reported, Settings};
 use super::statements::Prepared;
 use super::upstream::{self, CancelTarget, Login};
+use crate::metrics::Handle;
 use crate::stream::Stream;
 
 /// An upstream that was taken longer ago than this is asked of the system, not only of the runtime,
@@ -109,6 +110,7 @@ pub(super) struct Source {
     pub(super) startups: Startups,
     /// What the latest upstream reported at its start-up: the greeting of the next client.
     pub(super) greeting: watch::Sender<Option<Arc<Reported>>>,
+    pub(super) metrics: Arc<Handle>,
 }
 
 impl Source {
@@ -116,15 +118,18 @@ impl Source {
         let generation = self.generation.load(Ordering::Acquire);
         let _turn = self.pace.turn().await?;
         let login = self.login.load_full();
+        let started = Instant::now();
         let upstream = match upstream::connect(&login).await {
             Ok(upstream) => upstream,
             Err(error) => {
+                self.metrics.connects_failed.fetch_add(1, Ordering::Relaxed);
                 let error = Arc::new(error);
                 self.pace.failed(Arc::clone(&error));
                 return Err(error);
             }
         };
         self.pace.succeeded();
+        self.metrics.connect.record(started.elapsed());
         self.live.fetch_add(1, Ordering::Relaxed);
         let reported = self.shared(Reported::new(upstream.parameters));
         self.greeting.send_replace(Some(Arc::clone(&reported)));

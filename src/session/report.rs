@@ -9,7 +9,6 @@ use crate::cache::Usage;
 use crate::cache::entry::Entry;
 use crate::cache::generation::Live;
 use crate::catalog::WriteSet;
-use crate::reason::Reason;
 
 /// Rows of a report: more than anybody reads, and little enough to be kept for a slow reader.
 const ROWS_MAX: usize = 2_000;
@@ -102,18 +101,6 @@ impl Shared {
             }
         }
         reports
-    }
-
-    /// Why queries were not answered from memory, the most frequent first.
-    pub fn bypasses(&self) -> Vec<(Reason, u64)> {
-        let mut counts: Vec<(Reason, u64)> = self
-            .stats
-            .snapshot()
-            .into_iter()
-            .filter(|(reason, count)| *count > 0 && *reason != Reason::Hit)
-            .collect();
-        counts.sort_by_key(|(_, count)| std::cmp::Reverse(*count));
-        counts
     }
 
     /// What is in the cache.
