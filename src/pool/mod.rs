@@ -16,6 +16,7 @@ pub mod pools;
 pub mod startups;
 pub mod state;
 pub mod statements;
+pub mod status;
 pub mod upstream;
 
 #[cfg(test)]

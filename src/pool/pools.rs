@@ -136,6 +136,13 @@ impl Pools {
         &self.metrics
     }
 
+    /// All pools of now, by database and user.
+    pub fn all(&self) -> Vec<Arc<Pool>> {
+        let mut all: Vec<_> = self.state().pools.values().cloned().collect();
+        all.sort_by(|a, b| (a.database(), a.user()).cmp(&(b.database(), b.user())));
+        all
+    }
+
     /// What new pools are made after.
     pub fn plan(&self) -> Arc<Plan> {
         Arc::clone(&self.state().plan)
