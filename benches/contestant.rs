@@ -277,7 +277,7 @@ fn own() -> Result<Command, Error> {
 fn pgweir(ground: &Ground, setting: Setting, listen: &str) -> Command {
     let mut command = Command::new(env!("CARGO_BIN_EXE_pgweir"));
     command.env_clear();
-    command.args(["serve", "--listen", listen]);
+    command.args(["serve", "--listen", listen, "--admin-listen", ""]);
     command.args(["--pool-size", POOL_SIZE, "--max-clients", "12000"]);
     if setting.is_far {
         // As one would have it over a distance: the first client does not pay for the login.

@@ -2,6 +2,7 @@
 
 mod facts;
 mod upstreams;
+mod view;
 
 use std::io;
 use std::net::SocketAddr;
@@ -18,6 +19,7 @@ use tokio::sync::{Semaphore, watch};
 use self::facts::Known;
 use self::upstreams::Questions;
 use crate::admin::console::Console;
+use crate::admin::http;
 use crate::cache;
 use crate::cache::generation::WriteSet;
 use crate::config::{Admin, AuthMode, Config, Listen, Loaded};
@@ -79,7 +81,7 @@ pub struct Door {
     consoles: Semaphore,
     facts: Arc<Known>,
     turned_away: Arc<Semaphore>,
-    draining: AtomicBool,
+    draining: Arc<AtomicBool>,
     /// The cache, unless it is off.
     caching: Option<Arc<Shared>>,
     /// How many connections have a task.
@@ -143,10 +145,14 @@ impl Door {
         let config = &loaded.config;
         let pools = Arc::new(Pools::new(plan(config)));
         let caching = caching(config);
+        let draining = Arc::<AtomicBool>::default();
+        let running = watch::Sender::new(0);
+        let shared = (Arc::clone(&pools), caching.clone());
+        let process = (Arc::clone(&draining), running.subscribe());
         Ok(Arc::new(Self {
             rules: ArcSwap::from_pointee(Rules::new(config, &pools, None)?),
             tls: Acceptor::new(&config.listen.tls)?,
-            facts: Arc::new(Known::new(Arc::clone(&pools), caching.clone(), loaded)),
+            facts: Arc::new(Known::new(shared, process, loaded)),
             pools,
             caching,
             registry: Arc::default(),
@@ -154,8 +160,8 @@ impl Door {
             cancels: Semaphore::new(CANCELS_MAX),
             consoles: Semaphore::new(CONSOLES_MAX),
             turned_away: Arc::new(Semaphore::new(TURNED_AWAY_MAX)),
-            draining: AtomicBool::new(false),
-            running: watch::Sender::new(0),
+            draining,
+            running,
         }))
     }
 
@@ -180,6 +186,14 @@ impl Door {
         self.rules.store(Arc::new(rules));
         self.facts.reload(loaded);
         Ok(())
+    }
+
+    /// Serves HTTP on this listener for as long as the process lives.
+    ///
+    /// # Errors
+    /// See [`http::start`].
+    pub fn serve_http(&self, listener: std::net::TcpListener) -> io::Result<SocketAddr> {
+        http::start(listener, Arc::<Known>::clone(&self.facts))
     }
 
     /// Opens the pools that have a minimum, so that the first client finds them warm.

@@ -13,6 +13,7 @@ use super::{Limits, Pool};
 use crate::cache::generation::Generations;
 use crate::catalog::{Catalog, Declared, Server};
 use crate::config::{self, Database, PinPolicy, PoolMode, SessionAttrs, Target, UpstreamTls, User};
+use crate::metrics::Metrics;
 use crate::tls::client::Connector;
 use crate::wire::auth::Verifier;
 use crate::wire::error::PgError;
@@ -35,6 +36,7 @@ pub struct Plan {
 /// See the module's text.
 #[derive(Debug)]
 pub struct Pools {
+    metrics: Arc<Metrics>,
     state: Mutex<State>,
 }
 
@@ -117,6 +119,7 @@ pub struct Found {
 impl Pools {
     pub fn new(plan: Plan) -> Self {
         Self {
+            metrics: Arc::default(),
             state: Mutex::new(State {
                 plan: Arc::new(plan),
                 pools: HashMap::new(),
@@ -126,6 +129,18 @@ impl Pools {
                 connectors: Vec::new(),
             }),
         }
+    }
+
+    /// What is counted of the sessions of all pools, those that are gone included.
+    pub fn metrics(&self) -> &Arc<Metrics> {
+        &self.metrics
+    }
+
+    /// All pools of now, by database and user.
+    pub fn all(&self) -> Vec<Arc<Pool>> {
+        let mut all: Vec<_> = self.state().pools.values().cloned().collect();
+        all.sort_by(|a, b| (a.database(), a.user()).cmp(&(b.database(), b.user())));
+        all
     }
 
     /// What new pools are made after.
@@ -176,7 +191,9 @@ impl Pools {
         let login = state.login(database, upstream_user, credential.clone())?;
         let catalog = state.catalog(database, upstream_user, credential)?;
         let limits = plan.limits(entry, user);
-        let pool = Pool::new((database, upstream_user), limits, login, catalog);
+        let metrics = self.metrics.handle(database, upstream_user);
+        let name = (database, upstream_user);
+        let pool = Pool::new(metrics, name, limits, login, catalog);
         state.pools.insert(key, Arc::clone(&pool));
         Ok(found(&pool))
     }

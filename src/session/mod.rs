@@ -10,6 +10,7 @@ mod buffer;
 pub mod caching;
 pub mod cancel;
 mod client;
+mod clocked;
 mod context;
 mod deferred;
 mod effects;
@@ -48,6 +49,8 @@ mod turn;
 use std::future::poll_fn;
 use std::sync::Arc;
 use std::task::{Context, Poll};
+
+use tokio::time::Instant;
 
 use self::caching::Caching;
 use self::cancel::{CANCELLED, DRAIN, Handle, KILL, Registered};
@@ -157,13 +160,14 @@ impl Session {
         }
         let handle = self.registered.handle();
         let idle = self.deferred.status() == Status::Idle;
-        let client = &mut self.client;
+        let (client, metrics) = (&mut self.client, &self.pool.metrics);
         poll_fn(|cx| {
             check_flags(handle, cx, idle && client.inbox.is_empty())?;
             client.try_flush(cx).map_err(End::Client)?;
             match client.inbox.poll_fill(&mut client.stream, cx) {
                 Poll::Pending => {
                     client.out.release();
+                    client.tally(metrics);
                     Poll::Pending
                 }
                 Poll::Ready(Ok(0)) => Poll::Ready(Err(End::ClientClosed)),
@@ -177,6 +181,8 @@ impl Session {
     /// Gets an upstream; false when the client was told that there is none, and its request is gone.
     async fn acquire(&mut self) -> Result<bool, End> {
         let pool = Arc::clone(&self.pool);
+        let asked = self.asking.as_ref().map(|asking| asking.at);
+        let asked = asked.unwrap_or_else(Instant::now);
         let lease = {
             let mut lease = std::pin::pin!(pool.lease());
             let mut queued = false;
@@ -195,7 +201,7 @@ impl Session {
         self.registered.handle().waits(false);
         match lease? {
             Some(Ok(lease)) => {
-                self.hold(lease);
+                self.hold(lease, asked);
                 Ok(true)
             }
             Some(Err(error)) => Err(End::Refused(Box::new(error.into()))),
@@ -256,11 +262,12 @@ impl Session {
     }
 
     /// Takes the upstream into use: brings it to the client's settings, with the next request.
-    fn hold(&mut self, lease: Lease) {
+    fn hold(&mut self, lease: Lease, asked: Instant) {
         self.registered.handle().hold(&lease.cancel);
         let generations = self.caching.as_ref();
         let generations = generations.map(|_| self.pool.catalog.generations());
         let mut held = Held::new(lease, generations);
+        held.clocked.asked(asked, &self.pool.metrics);
         if self.rules.mode == PoolMode::Session {
             held.pins = Pins::session_mode();
         }
@@ -289,7 +296,7 @@ impl Session {
             };
             let idle = held.at_rest() && self.client.inbox.is_empty();
             check_flags(self.registered.handle(), cx, idle)?;
-            Link {
+            let moved = Link {
                 client: &mut self.client,
                 held,
                 state: &mut self.state,
@@ -297,7 +304,9 @@ impl Session {
                 rules: self.rules,
                 caching: self.caching.as_ref(),
             }
-            .poll_relay(cx)
+            .poll_relay(cx);
+            self.client.tally(&self.pool.metrics);
+            moved
         })
         .await
     }
