@@ -8,6 +8,9 @@ use std::process::Command;
 /// connect.
 const ABOUT_THE_SERVER: [&str; 2] = ["catalog", "session"];
 
+/// What pools ask to see whether a connection is alive; it would flatter.
+const PING: &str = "select 0";
+
 /// Shapes that a table lists.
 const SHAPES_SHOWN: usize = 8;
 
@@ -73,9 +76,11 @@ impl Figures {
     pub(super) fn table(&self, app: &str, variant: &str, visits: usize) -> String {
         let percent = 100.0 * self.ratio();
         let mut out = format!("{app}, {variant}: {visits} pages, all as without pgweir\n");
+        let reads = self.shapes.iter().filter(|shape| shape.is_read());
+        let hits: u64 = reads.map(|shape| shape.hits).sum();
         let _ = writeln!(
             out,
-            "  {percent:.1} % of reads from memory: hit {}",
+            "  {percent:.1} % of reads from memory ({hits}), all told:\n  {:6} hit",
             self.hits
         );
         for (reason, count) in &self.reasons {
@@ -112,7 +117,7 @@ impl Shape {
         let about_the_server = ABOUT_THE_SERVER
             .iter()
             .any(|word| self.reason.starts_with(word));
-        reads && !about_the_server
+        reads && !about_the_server && self.text != PING
     }
 
     /// How often the database answered.
