@@ -22,7 +22,7 @@ pub mod upstream;
 mod tests;
 
 use std::sync::Arc;
-use std::sync::atomic::{AtomicUsize, Ordering};
+use std::sync::atomic::{AtomicU64, AtomicUsize, Ordering};
 use std::task::{Context, Poll, Waker};
 use std::time::Duration;
 
@@ -33,7 +33,7 @@ use tokio::time::Instant;
 
 use self::error::ConnectError;
 use self::lease::Lease;
-use self::manager::{Failures, Manager, Source, Warm};
+use self::manager::{Failures, Greeting, Manager, Source, Warm};
 use self::pools::Kept;
 use self::startups::Startups;
 use self::state::Reported;
@@ -75,7 +75,7 @@ pub struct Pool {
     waiting: AtomicUsize,
     live: Arc<AtomicUsize>,
     failures: watch::Sender<Option<Arc<ConnectError>>>,
-    greeting: watch::Sender<Option<Arc<Reported>>>,
+    greeting: watch::Sender<Option<Greeting>>,
     pub statements: Interner,
     /// What is known of the database's functions.
     pub catalog: Arc<Kept>,
@@ -100,7 +100,8 @@ impl Pool {
         let source = Arc::new(Source {
             login: ArcSwap::from_pointee(login),
             pace: pace::Pace::default(),
-            generation: AtomicUsize::new(0),
+            reconnects: AtomicU64::new(0),
+            server: Arc::clone(catalog.server()),
             live: Arc::clone(&live),
             lifetime_max: limits.lifetime_max,
             statements_max: limits.statements_max,
@@ -149,9 +150,12 @@ impl Pool {
         &self.user
     }
 
-    /// What the latest upstream reported when it started; `None` before there was one.
+    /// What the latest upstream reported when it started; `None` before there was one, and when the
+    /// next may report something else.
     pub fn greeting(&self) -> Option<Arc<Reported>> {
-        self.greeting.borrow().clone()
+        let greeting = self.greeting.borrow();
+        let (generation, reported) = greeting.as_ref()?;
+        (*generation == self.source.generation()).then(|| Arc::clone(reported))
     }
 
     /// What start-up parameters came to on this pool's upstreams.
@@ -175,7 +179,7 @@ impl Pool {
 
     /// Upstreams made so far are closed when they come back (PgBouncer's RECONNECT).
     pub fn reconnect(&self) {
-        self.source.generation.fetch_add(1, Ordering::Release);
+        self.source.reconnects.fetch_add(1, Ordering::Release);
     }
 
     /// Whether anybody waits for an upstream.

@@ -11,7 +11,7 @@ use super::control::control;
 use super::upstream::{Credential, Login};
 use super::{Limits, Pool};
 use crate::cache::generation::Generations;
-use crate::catalog::{Catalog, Declared};
+use crate::catalog::{Catalog, Declared, Server};
 use crate::config::{self, Database, PinPolicy, PoolMode, SessionAttrs, Target, UpstreamTls, User};
 use crate::tls::client::Connector;
 use crate::wire::auth::Verifier;
@@ -47,6 +47,8 @@ struct State {
     /// Outlive a plan as long as a catalog of an earlier one is in use: what sessions of one plan
     /// write, those of the next must not have from the cache.
     generations: HashMap<Home, Weak<Generations>>,
+    /// Kept by the catalogs of their databases.
+    servers: HashMap<Box<[String]>, Weak<Server>>,
     /// One for each way to use TLS, so that pools of one target resume each other's sessions.
     connectors: Vec<(UpstreamTls, Arc<Connector>)>,
 }
@@ -120,6 +122,7 @@ impl Pools {
                 pools: HashMap::new(),
                 catalogs: HashMap::new(),
                 generations: HashMap::new(),
+                servers: HashMap::new(),
                 connectors: Vec::new(),
             }),
         }
@@ -328,7 +331,12 @@ impl State {
         self.generations.retain(|_, kept| kept.strong_count() > 0);
         self.generations
             .insert(home.clone(), Arc::downgrade(&generations));
-        let catalog = Catalog::new(generations, Arc::clone(&plan.declared));
+        let server = self.servers.get(&home.hosts).and_then(Weak::upgrade);
+        let server = server.unwrap_or_default();
+        self.servers.retain(|_, known| known.strong_count() > 0);
+        self.servers
+            .insert(home.hosts.clone(), Arc::downgrade(&server));
+        let catalog = Catalog::new(generations, Arc::clone(&plan.declared), server);
         let keeper = Arc::clone(&catalog).keep(dial, self.plan.pool.catalog_poll);
         static LAST: AtomicU64 = AtomicU64::new(0);
         let kept = Arc::new(Kept {
