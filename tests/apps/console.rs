@@ -117,7 +117,7 @@ impl Shape {
         let about_the_server = ABOUT_THE_SERVER
             .iter()
             .any(|word| self.reason.starts_with(word));
-        reads && !about_the_server && self.text != PING
+        reads && !about_the_server && self.text.trim() != PING
     }
 
     /// How often the database answered.

@@ -1,4 +1,6 @@
-"""Reads as other ORMs write them, from their documentation: asked twice, each must come from memory."""
+"""Reads in the manner of other ORMs, with the quoting, aliases and clauses they are known for: asked twice,
+each must come from memory.
+"""
 import sys
 
 import psycopg
@@ -136,7 +138,7 @@ READS = {
         'SELECT coalesce(json_agg("root"), \'[]\') AS "root" FROM (SELECT row_to_json((SELECT "_e" FROM (SELECT "_b"."id" AS "id", '
         '"_b"."title" AS "title") AS "_e")) AS "root" FROM (SELECT * FROM "public"."shop_book" WHERE (("public"."shop_book"."id") '
         '= (($1)::integer))) AS "_b") AS "_r"', [1]),
-    "ActiveAdmin, Nova: empty set": ('select * from "shop_book" where 1 = 0', []),
+    "An empty set": ('select * from "shop_book" where 1 = 0', []),
 }
 
 connection = psycopg.connect(autocommit=True)

@@ -1,7 +1,8 @@
 """The bookshop in Django: `shop_django.py setup`, then `shop_django.py play VISITS`.
 
 SHOP_VARIANT: `autocommit` as tutorials have it, `atomic` with ATOMIC_REQUESTS, `binding` with parameters bound
-by the server, `fresh` with a new connection for each request (the default of CONN_MAX_AGE).
+by the server, `fresh` with a new connection for each request (the default of CONN_MAX_AGE), `cookies` with
+sessions that are not in the database.
 """
 import io
 import os
@@ -48,6 +49,7 @@ settings.configure(
     }],
     # What a password costs is not what is looked at here.
     PASSWORD_HASHERS=["django.contrib.auth.hashers.MD5PasswordHasher"],
+    SESSION_ENGINE="django.contrib.sessions.backends." + ("signed_cookies" if VARIANT == "cookies" else "db"),
     DEFAULT_AUTO_FIELD="django.db.models.BigAutoField",
     LANGUAGE_CODE="en-us",
     TIME_ZONE="UTC",
