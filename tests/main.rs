@@ -19,6 +19,7 @@ mod kinds;
 mod life;
 mod login;
 mod meter;
+mod packaging;
 mod pin;
 mod pool;
 mod same;

@@ -4,6 +4,7 @@ use crate::cache::rules::FINGERPRINT_DIGITS;
 use crate::config::nearest;
 use crate::sql::lexer::{Kind, Lexer, Token};
 use crate::wire::error::PgError;
+use crate::wire::trouble;
 
 /// Longest text: the longest command is a PURGE with two names, and a script of many fits too.
 pub const TEXT_BYTES_MAX: usize = 16 << 10;
@@ -152,8 +153,7 @@ impl Statement<'_> {
         let id = id.trim_matches(['"', '\'']).to_ascii_lowercase();
         if id.len() != FINGERPRINT_DIGITS || !id.bytes().all(|byte| byte.is_ascii_hexdigit()) {
             let text = format!("\"{}\" is not the id of a shape", shortened(&id));
-            return Err(PgError::error("22023", text)
-                .hint("Ids have 16 digits from 0 to f; SHOW QUERIES lists them."));
+            return Err(PgError::error(&trouble::CONSOLE_VALUE, text));
         }
         Ok(Command::Purge(Purge::Shape(id)))
     }
@@ -187,7 +187,11 @@ impl Statement<'_> {
             None => "This is the console of pgweir, not a database: SHOW HELP lists what there is."
                 .to_owned(),
         };
-        PgError::error("42601", format!("the console does not know \"{said}\"")).hint(hint)
+        PgError::error(
+            &trouble::CONSOLE_UNKNOWN,
+            format!("the console does not know \"{said}\""),
+        )
+        .hint(hint)
     }
 }
 

@@ -20,6 +20,7 @@ use crate::session::end::End;
 use crate::stream::Stream;
 use crate::wire::error::PgError;
 use crate::wire::frame::{self, HEADER_BYTES, split_cstr};
+use crate::wire::trouble;
 
 /// Largest frame that is read: a text and its name. The rest of a larger one is dropped as it comes.
 const FRAME_BYTES_MAX: usize = TEXT_BYTES_MAX + 1024;
@@ -142,7 +143,7 @@ impl Console {
                 }
                 b'F' => {
                     let text = "the console has no functions";
-                    PgError::error("0A000", text).encode(&mut self.out);
+                    PgError::error(&trouble::CONSOLE_CANNOT, text).encode(&mut self.out);
                     self.sync().await?;
                 }
                 b'H' => self.flush().await?,
@@ -201,8 +202,7 @@ impl Console {
             Command::Purge(what) => {
                 if self.role != Role::Acts {
                     let text = format!("user \"{}\" may look at the console only", self.user);
-                    return Err(PgError::error("42501", text)
-                        .hint("Add the user to admin.users to let it PURGE."));
+                    return Err(PgError::error(&trouble::CONSOLE_LOOK_ONLY, text));
                 }
                 let count = self.facts.purge(what)?;
                 tracing::info!(user = self.user, ?what, count, "purged");
@@ -313,7 +313,7 @@ fn text_of(body: Option<Vec<u8>>) -> Result<Vec<u8>, PgError> {
 
 pub(super) fn too_long() -> PgError {
     let text = format!("the console reads up to {TEXT_BYTES_MAX} bytes at a time");
-    PgError::error("54000", text).hint("SHOW HELP lists what there is.")
+    PgError::error(&trouble::CONSOLE_TOO_MUCH, text)
 }
 
 /// Works until done, or until told to stop: KILL always counts.

@@ -14,6 +14,7 @@ use crate::pool::pools::{Plan, Pools};
 use crate::reason::Reason;
 use crate::session::caching::Shared;
 use crate::wire::error::PgError;
+use crate::wire::trouble;
 
 /// See the module's text.
 #[derive(Debug)]
@@ -223,10 +224,9 @@ impl Facts for Known {
         };
         purged.ok_or_else(|| {
             PgError::error(
-                "42704",
+                &trouble::CONSOLE_NO_SUCH,
                 format!("nothing is known of the {kind} \"{name}\""),
             )
-            .hint("SHOW QUERIES and SHOW TABLES list what is known; PURGE alone forgets all.")
         })
     }
 }

@@ -37,6 +37,7 @@ use crate::stream::Stream;
 use crate::tls::server::Acceptor;
 use crate::wire::error::PgError;
 use crate::wire::startup::Replication;
+use crate::wire::trouble;
 
 /// Cancel requests under way at once: each opens a connection to an upstream, and anybody can send
 /// one. Those beyond the limit wait.
@@ -355,13 +356,16 @@ impl Door {
         let (user, database) = (&login.user, &login.database);
         let full = || {
             let text = format!("{CONSOLES_MAX} clients are using the console already");
-            PgError::fatal("53300", text)
+            PgError::fatal(&trouble::CONSOLE_FULL, text)
         };
         let prepared = self.count(user, database, &rules).and_then(|counted| {
             let role = rules.admin.role(user, rules.auth_mode);
             let role = role.ok_or_else(|| not_for_you(user))?;
             if login.replication != Replication::Off {
-                return Err(PgError::fatal("0A000", "the console cannot be replicated"));
+                return Err(PgError::fatal(
+                    &trouble::CONSOLE_CANNOT,
+                    "the console cannot be replicated",
+                ));
             }
             let permit = self.consoles.try_acquire().map_err(|_none| full())?;
             Ok((counted, permit, role, self.register(login.minor)?))
@@ -422,7 +426,8 @@ impl Door {
     }
 
     fn register(&self, minor: u16) -> Result<Registered, PgError> {
-        let no_key = |_unspecified| PgError::fatal("58000", "no random bytes for a cancel key");
+        let no_key =
+            |_unspecified| PgError::fatal(&trouble::NO_RANDOM, "no random bytes for a cancel key");
         self.registry.enter(minor >= 2).map_err(no_key)
     }
 
@@ -467,8 +472,7 @@ impl Door {
 /// What a client is told that may not even look.
 fn not_for_you(user: &str) -> PgError {
     let text = format!("user \"{user}\" may not use the console");
-    PgError::fatal("42501", text)
-        .hint("Add the user to admin.stats_users to look, or to admin.users to do everything.")
+    PgError::fatal(&trouble::CONSOLE_CLOSED, text)
 }
 
 /// Tells a client that has logged in why there is no session for it.

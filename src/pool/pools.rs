@@ -17,6 +17,7 @@ use crate::metrics::Metrics;
 use crate::tls::client::Connector;
 use crate::wire::auth::Verifier;
 use crate::wire::error::PgError;
+use crate::wire::trouble;
 
 /// Pools at a time. Each has a timer and, while it is used, upstreams; a user name for each of a
 /// million customers would be better served by one forced upstream user.
@@ -227,10 +228,9 @@ impl Pools {
         let entry = plan.databases.get(database);
         if entry.and_then(|e| e.pool_mode).unwrap_or(plan.pool.mode) != PoolMode::Session {
             return Err(PgError::fatal(
-                "0A000",
+                &trouble::REPLICATION,
                 "replication connections need a pool in session mode",
-            )
-            .hint("Set pool.mode = \"session\" for this database, or connect directly."));
+            ));
         }
         let user = entry.and_then(|e| e.user.as_deref()).unwrap_or(user);
         let credential = plan.credential(entry, user, credential);
@@ -299,10 +299,9 @@ impl State {
             return Ok(());
         }
         Err(PgError::fatal(
-            "53300",
+            &trouble::TOO_MANY_POOLS,
             format!("{POOLS_MAX} pools (one for each database and user) are in use"),
-        )
-        .hint("Let several users share one upstream user: [databases.NAME] user = \"...\"."))
+        ))
     }
 
     fn login(
@@ -325,8 +324,10 @@ impl State {
             return Ok(Arc::clone(connector));
         }
         let connector = Connector::new(tls).map_err(|error| {
-            PgError::fatal("08001", format!("the upstream cannot be used: {error}"))
-                .hint("Mend the upstream's TLS settings; pgweir check names the files.")
+            PgError::fatal(
+                &trouble::UPSTREAM_TLS_FILES,
+                format!("the upstream cannot be used: {error}"),
+            )
         })?;
         let connector = Arc::new(connector);
         self.connectors.push((tls.clone(), Arc::clone(&connector)));

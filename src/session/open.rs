@@ -19,6 +19,7 @@ use crate::pool::{LeaseError, Pool};
 use crate::stream::Stream;
 use crate::wire::error::{self, PgError};
 use crate::wire::frame;
+use crate::wire::trouble;
 
 /// Why a session could not start, in the words that its client gets.
 #[derive(Debug)]
@@ -149,7 +150,7 @@ async fn try_on_upstream(pool: &Arc<Pool>, mut settings: Settings) -> Result<Eff
             }
             Err(AskError::Lost(reason)) => {
                 held.lease.discard("lost while a session started");
-                return Err(PgError::fatal("08006", reason).into());
+                return Err(PgError::fatal(&trouble::LOST_AT_START, reason).into());
             }
         }
     }
