@@ -315,7 +315,7 @@ impl Door {
         &self,
         login: Box<Login>,
         rules: Arc<Rules>,
-    ) -> Result<(Session, [Counted; 2]), End> {
+    ) -> Result<(Box<Session>, [Counted; 2]), End> {
         let Login {
             stream,
             pending,

@@ -199,6 +199,12 @@ impl Pool {
         self.waiting.load(Ordering::Relaxed) > 0
     }
 
+    /// An upstream that is idle, if nobody waits for one: without what waiting costs.
+    pub fn lease_at_once(self: &Arc<Self>) -> Option<Lease> {
+        let permit = Arc::clone(&self.gate).try_acquire_owned().ok()?;
+        Lease::new(self.idle()?, permit, Arc::clone(self))
+    }
+
     /// An upstream, first come first served.
     ///
     /// # Errors

@@ -75,7 +75,8 @@ use crate::wire::replies::Status;
 pub struct Session {
     client: Client,
     state: State,
-    held: Option<Held>,
+    /// Boxed: an idle client has none, and it is not to be moved about.
+    held: Option<Box<Held>>,
     pool: Arc<Pool>,
     rules: Rules,
     registered: Registered,
@@ -94,7 +95,7 @@ impl Session {
     }
 
     /// Serves the client until one side has had enough.
-    pub async fn run(mut self) -> End {
+    pub async fn run(mut self: Box<Self>) -> End {
         let end = loop {
             if let Err(end) = self.step().await {
                 break end;
@@ -109,12 +110,16 @@ impl Session {
     async fn step(&mut self) -> Result<(), End> {
         if self.held.is_none() {
             self.next_request().await?;
-            if !self.acquire().await? {
+            // Boxed, what is long: the room of a future is that of its longest way.
+            if !self.acquire_at_once() && !Box::pin(self.acquire()).await? {
                 return Ok(());
             }
         }
         self.relay().await?;
-        self.settle().await
+        if self.settle_at_once() {
+            return Ok(());
+        }
+        Box::pin(self.settle()).await
     }
 
     /// Waits until the inbox has a request that needs an upstream, and answers what does not.
@@ -176,6 +181,16 @@ impl Session {
             }
         })
         .await
+    }
+
+    /// Takes an idle upstream, if there is one and nobody waits for it.
+    fn acquire_at_once(&mut self) -> bool {
+        let lease = self.pool.lease_at_once();
+        let asked = self.asking.as_ref().map(|asking| asking.at);
+        lease.is_some_and(|lease| {
+            self.hold(lease, asked.unwrap_or_else(Instant::now));
+            true
+        })
     }
 
     /// Gets an upstream; false when the client was told that there is none, and its request is gone.
@@ -266,7 +281,7 @@ impl Session {
         self.registered.handle().hold(&lease.cancel);
         let generations = self.caching.as_ref();
         let generations = generations.map(|_| self.pool.catalog.generations());
-        let mut held = Held::new(lease, generations);
+        let mut held = Box::new(Held::new(lease, generations));
         held.clocked.asked(asked, &self.pool.metrics);
         if self.rules.mode == PoolMode::Session {
             held.pins = Pins::session_mode();
