@@ -26,3 +26,4 @@ mod soak;
 mod stream;
 mod support;
 mod tidy;
+mod web;
