@@ -21,6 +21,7 @@ use self::upstreams::Questions;
 use crate::admin::console::Console;
 use crate::admin::http;
 use crate::cache;
+use crate::cache::generation::WriteSet;
 use crate::config::{Admin, AuthMode, Config, Listen, Loaded};
 use crate::limits::{Counted, Counts, Kind};
 use crate::pool::pools::{Plan, Pools};
@@ -404,6 +405,13 @@ impl Door {
         match upstream::connect(&upstream).await {
             Ok(upstream) => {
                 let client = (login.stream, login.pending);
+                // With a database it takes SQL as well, which nobody reads: as long as it is there,
+                // nothing of the database is answered from memory.
+                let pid = i32::from_be_bytes(upstream.cancel.pid.to_be_bytes());
+                let _until_it_is_gone = (login.replication == Replication::Database).then(|| {
+                    let generations = self.pools.generations(database);
+                    generations.mark(&WriteSet::Everything, generations.epoch(), pid)
+                });
                 replication::pass_through(client, upstream, &registered).await
             }
             Err(error) => {

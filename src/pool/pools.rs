@@ -237,6 +237,14 @@ impl Pools {
         state.login(database, user, credential)
     }
 
+    /// What is written in `database` counts here, also while no pool of it exists.
+    pub fn generations(&self, database: &str) -> Arc<Generations> {
+        let mut state = self.state();
+        let plan = Arc::clone(&state.plan);
+        let target = plan.target(plan.databases.get(database));
+        state.generations(&Home::new(target, plan.dbname(database)))
+    }
+
     /// How questions of our own log in to `database`: with the URL's user.
     ///
     /// # Errors
@@ -325,6 +333,15 @@ impl State {
         Ok(connector)
     }
 
+    fn generations(&mut self, home: &Home) -> Arc<Generations> {
+        let known = self.generations.get(home).and_then(Weak::upgrade);
+        let generations = known.unwrap_or_else(Generations::new);
+        self.generations.retain(|_, kept| kept.strong_count() > 0);
+        self.generations
+            .insert(home.clone(), Arc::downgrade(&generations));
+        generations
+    }
+
     /// The catalog of a database, kept over a connection with the login of its first pool.
     fn catalog(
         &mut self,
@@ -343,11 +360,7 @@ impl State {
             let login = Arc::clone(&login);
             async move { control(&login).await.map(|(client, _task)| client) }
         };
-        let generations = self.generations.get(&home).and_then(Weak::upgrade);
-        let generations = generations.unwrap_or_else(Generations::new);
-        self.generations.retain(|_, kept| kept.strong_count() > 0);
-        self.generations
-            .insert(home.clone(), Arc::downgrade(&generations));
+        let generations = self.generations(&home);
         let server = self.servers.get(&home.hosts).and_then(Weak::upgrade);
         let server = server.unwrap_or_default();
         self.servers.retain(|_, known| known.strong_count() > 0);

@@ -6,6 +6,7 @@ use super::client::looked_at;
 use super::end::End;
 use super::held::{Adjusting, Note};
 use super::link::Link;
+use super::lookup::has_own_type;
 use super::refuse;
 use super::state::{Meant, Work};
 use crate::sql::effect::{self, Effect};
@@ -74,7 +75,7 @@ impl Link<'_> {
             }
             let rest = bytes.get(used..).unwrap_or_default();
             let next = self.frame(rest, &mut scratch)?;
-            if !scratch.is_empty() {
+            if !scratch.is_empty() || matches!(next, Next::Replaced(_)) {
                 let before = bytes.get(run..used).unwrap_or_default();
                 self.held.out.buffer().extend_from_slice(before);
                 self.held.out.buffer().append(&mut scratch);
@@ -82,6 +83,7 @@ impl Link<'_> {
             }
             match next {
                 Next::Raw(count) => used += count,
+                // Replaced by nothing, too (Terminate): what stands before it goes out all the same.
                 Next::Replaced(count) => {
                     used += count;
                     run = used;
@@ -253,7 +255,11 @@ impl Link<'_> {
             body,
             whole: frame.whole,
         };
-        let (meant, reading) = self.read(&text, true);
+        let (mut meant, reading) = self.read(&text, true);
+        if frame::split_cstr(body).is_some_and(|(_, types)| has_own_type(types)) {
+            // Code of a type's own runs when it takes a value: a domain's check may write.
+            meant.known = self.unknown().known;
+        }
         self.resettle(scratch);
         if let Some(statements) = meant.work.as_deref() {
             if let Some(error) = refuse::refusal(statements, self.rules) {

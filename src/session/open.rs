@@ -13,7 +13,7 @@ use super::refuse::Rules;
 use super::state::State;
 use crate::pool::pools::Found;
 use crate::pool::startups::Effect;
-use crate::pool::state::{Reported, Setting, Settings};
+use crate::pool::state::{IN_PARTS, Reported, Setting, Settings};
 use crate::pool::upstream::Parameter;
 use crate::pool::{LeaseError, Pool};
 use crate::stream::Stream;
@@ -154,6 +154,11 @@ async fn try_on_upstream(pool: &Arc<Pool>, mut settings: Settings) -> Result<Eff
         }
     }
     let reported = Arc::clone(&held.lease.reported);
+    if settings.find(IN_PARTS).is_some()
+        && let Some(value) = reported.find(b"DateStyle")
+    {
+        settings.set(IN_PARTS, Setting::Value(value.into()));
+    }
     held.lease.settings = Arc::new(settings.clone());
     if let Some(greeting) = pool.greeting() {
         drop_defaults_spelled(&mut settings, &greeting, &reported);
