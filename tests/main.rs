@@ -28,3 +28,4 @@ mod soak;
 mod stream;
 mod support;
 mod tidy;
+mod web;
