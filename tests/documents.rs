@@ -199,6 +199,7 @@ fn an_error_without_a_code_is_one_of_postgres_own() {
         "SCRAM channel",
         "no PostgreSQL user name",
         "invalid value for",
+        "client selected",
         "requires a value",
         "invalid command-line argument",
         "\"08P01\", message)",

@@ -3,6 +3,7 @@
 #![expect(clippy::indexing_slicing, reason = "a short reply is a failed test")]
 //! Everything that needs the real binary and a real Postgres. One binary, so that it links once.
 
+mod apps;
 mod auth;
 mod cache;
 mod cancel;
@@ -28,3 +29,4 @@ mod soak;
 mod stream;
 mod support;
 mod tidy;
+mod web;

@@ -1,12 +1,15 @@
 //! The console: a database that does not exist, whose tables are what the proxy knows of itself.
 //!
 //! [`command`] reads what a client asks, [`console`] talks with it, [`show`] turns tables into
-//! frames. What there is to show comes from elsewhere, through [`Facts`].
+//! frames. What there is to show comes from elsewhere, through [`Facts`]. The [`http`] server tells
+//! the same to programs: it sees all of it at one moment, as a [`view`].
 
 pub mod command;
 pub mod console;
 mod extended;
+pub mod http;
 pub mod show;
+pub mod view;
 
 pub use command::Purge;
 
@@ -27,6 +30,9 @@ pub trait Facts: std::fmt::Debug + Send + Sync {
     fn config(&self) -> Table;
     /// Every database that clients can name.
     fn databases(&self) -> Table;
+
+    /// All that is counted and measured, for programs.
+    fn view(&self, detail: view::Detail) -> view::View;
 
     /// Forgets results; how many.
     ///

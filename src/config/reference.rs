@@ -60,20 +60,17 @@ fn markdown(lines: &[&str]) -> String {
 
 /// Flags and restarts stand in the line of names already.
 fn without_flags(text: &str) -> String {
-    let told = |line: &&str| {
-        let bare = line.trim();
-        !(bare.starts_with("Flag --") || bare.starts_with("Flags --") || bare == "Needs a restart.")
+    let told = |sentence: &&str| {
+        let names = ["Flag --", "Flags --", "Needs a restart"];
+        !names
+            .iter()
+            .any(|begin| sentence.trim_start().starts_with(begin))
     };
-    let lines: Vec<String> = text
-        .lines()
-        .filter(told)
-        .map(|line| {
-            let cut = line.find(" Flag --").or_else(|| line.find(" Flags --"));
-            let line = cut.and_then(|at| line.get(..at)).unwrap_or(line);
-            line.trim_end_matches(" Needs a restart.").to_owned()
-        })
-        .collect();
-    lines.join("\n")
+    let lines = text.lines().filter_map(|line| {
+        let kept: Vec<&str> = line.split_inclusive(". ").filter(told).collect();
+        (line.is_empty() || !kept.is_empty()).then(|| kept.concat().trim_end().to_owned())
+    });
+    lines.collect::<Vec<_>>().join("\n")
 }
 
 fn setting<T>(out: &mut String, prefix: &str, section: &str, row: &Setting<T>, names: bool) {

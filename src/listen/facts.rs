@@ -1,11 +1,15 @@
 //! What the console can say: the configuration and the databases.
 
 use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
+use std::time::SystemTime;
 
-use arc_swap::ArcSwap;
+use arc_swap::{ArcSwap, ArcSwapOption};
+use tokio::sync::watch;
 
+use crate::admin::view::{Detail, View};
 use crate::admin::{Facts, Purge, Table, show};
-use crate::config::{Database, Host, Loaded, Reload, Target, Word};
+use crate::config::{Database, Host, Loaded, Reload, Secret, Target, Word};
 use crate::pool::pools::{Plan, Pools};
 use crate::reason::Reason;
 use crate::session::caching::Shared;
@@ -15,22 +19,46 @@ use crate::wire::trouble;
 /// See the module's text.
 #[derive(Debug)]
 pub(super) struct Known {
-    pools: Arc<Pools>,
-    caching: Option<Arc<Shared>>,
+    pub(super) pools: Arc<Pools>,
+    pub(super) caching: Option<Arc<Shared>>,
     /// `SHOW CONFIG`, which changes with each reload.
     settings: ArcSwap<Table>,
+    pub(super) started: SystemTime,
+    /// The process is stopping.
+    pub(super) draining: Arc<AtomicBool>,
+    /// How many connections there are.
+    pub(super) running: watch::Receiver<usize>,
+    pub(super) clients_max: AtomicUsize,
+    pub(super) cache_bytes_max: u64,
+    /// What allows changes by HTTP.
+    pub(super) token: ArcSwapOption<Secret>,
 }
 
 impl Known {
-    pub(super) fn new(pools: Arc<Pools>, caching: Option<Arc<Shared>>, loaded: &Loaded) -> Self {
+    pub(super) fn new(
+        (pools, caching): (Arc<Pools>, Option<Arc<Shared>>),
+        (draining, running): (Arc<AtomicBool>, watch::Receiver<usize>),
+        loaded: &Loaded,
+    ) -> Self {
+        let config = &loaded.config;
         Self {
             pools,
             caching,
             settings: ArcSwap::from_pointee(settings(loaded)),
+            started: SystemTime::now(),
+            draining,
+            running,
+            clients_max: AtomicUsize::new(config.listen.clients_max),
+            cache_bytes_max: config.cache.bytes_max.0,
+            token: ArcSwapOption::from(config.admin.token.clone().map(Arc::new)),
         }
     }
 
     pub(super) fn reload(&self, loaded: &Loaded) {
+        let config = &loaded.config;
+        let clients_max = config.listen.clients_max;
+        self.clients_max.store(clients_max, Ordering::Relaxed);
+        self.token.store(config.admin.token.clone().map(Arc::new));
         self.settings.store(Arc::new(settings(loaded)));
     }
 }
@@ -118,13 +146,9 @@ impl Facts for Known {
         add("mode", policy.mode.as_str().to_owned());
         add("entries", usage.entries.to_string());
         add("bytes", usage.bytes.to_string());
-        for (reason, count) in shared.stats.snapshot() {
-            if matches!(
-                reason,
-                Reason::Hit | Reason::Miss | Reason::Expired | Reason::Stale
-            ) {
-                add(reason.as_str(), count.to_string());
-            }
+        let total = self.pools.metrics().total();
+        for reason in [Reason::Hit, Reason::Miss, Reason::Expired, Reason::Stale] {
+            add(reason.as_str(), total.of(reason).to_string());
         }
         add("compared", audited.compared.to_string());
         add("differed", audited.differed.to_string());
@@ -166,7 +190,7 @@ impl Facts for Known {
 
     fn bypasses(&self) -> Table {
         let mut table = Table::of(show::BYPASSES);
-        for (reason, count) in self.caching.iter().flat_map(|shared| shared.bypasses()) {
+        for (reason, count) in self.pools.metrics().total().not_hits() {
             table.rows.push(vec![
                 Some(reason.as_str().to_owned()),
                 Some(count.to_string()),
@@ -182,6 +206,10 @@ impl Facts for Known {
 
     fn databases(&self) -> Table {
         databases(&self.pools.plan())
+    }
+
+    fn view(&self, detail: Detail) -> View {
+        super::view::view(self, detail)
     }
 
     fn purge(&self, what: &Purge) -> Result<u64, PgError> {

@@ -2,6 +2,7 @@
 
 mod facts;
 mod upstreams;
+mod view;
 
 use std::io;
 use std::net::SocketAddr;
@@ -18,7 +19,9 @@ use tokio::sync::{Semaphore, watch};
 use self::facts::Known;
 use self::upstreams::Questions;
 use crate::admin::console::Console;
+use crate::admin::http;
 use crate::cache;
+use crate::cache::generation::WriteSet;
 use crate::config::{Admin, AuthMode, Config, Listen, Loaded};
 use crate::limits::{Counted, Counts, Kind};
 use crate::pool::pools::{Plan, Pools};
@@ -79,7 +82,7 @@ pub struct Door {
     consoles: Semaphore,
     facts: Arc<Known>,
     turned_away: Arc<Semaphore>,
-    draining: AtomicBool,
+    draining: Arc<AtomicBool>,
     /// The cache, unless it is off.
     caching: Option<Arc<Shared>>,
     /// How many connections have a task.
@@ -143,10 +146,14 @@ impl Door {
         let config = &loaded.config;
         let pools = Arc::new(Pools::new(plan(config)));
         let caching = caching(config);
+        let draining = Arc::<AtomicBool>::default();
+        let running = watch::Sender::new(0);
+        let shared = (Arc::clone(&pools), caching.clone());
+        let process = (Arc::clone(&draining), running.subscribe());
         Ok(Arc::new(Self {
             rules: ArcSwap::from_pointee(Rules::new(config, &pools, None)?),
             tls: Acceptor::new(&config.listen.tls)?,
-            facts: Arc::new(Known::new(Arc::clone(&pools), caching.clone(), loaded)),
+            facts: Arc::new(Known::new(shared, process, loaded)),
             pools,
             caching,
             registry: Arc::default(),
@@ -154,8 +161,8 @@ impl Door {
             cancels: Semaphore::new(CANCELS_MAX),
             consoles: Semaphore::new(CONSOLES_MAX),
             turned_away: Arc::new(Semaphore::new(TURNED_AWAY_MAX)),
-            draining: AtomicBool::new(false),
-            running: watch::Sender::new(0),
+            draining,
+            running,
         }))
     }
 
@@ -180,6 +187,14 @@ impl Door {
         self.rules.store(Arc::new(rules));
         self.facts.reload(loaded);
         Ok(())
+    }
+
+    /// Serves HTTP on this listener for as long as the process lives.
+    ///
+    /// # Errors
+    /// See [`http::start`].
+    pub fn serve_http(&self, listener: std::net::TcpListener) -> io::Result<SocketAddr> {
+        http::start(listener, Arc::<Known>::clone(&self.facts))
     }
 
     /// Opens the pools that have a minimum, so that the first client finds them warm.
@@ -300,7 +315,7 @@ impl Door {
         &self,
         login: Box<Login>,
         rules: Arc<Rules>,
-    ) -> Result<(Session, [Counted; 2]), End> {
+    ) -> Result<(Box<Session>, [Counted; 2]), End> {
         let Login {
             stream,
             pending,
@@ -394,6 +409,13 @@ impl Door {
         match upstream::connect(&upstream).await {
             Ok(upstream) => {
                 let client = (login.stream, login.pending);
+                // With a database it takes SQL as well, which nobody reads: as long as it is there,
+                // nothing of the database is answered from memory.
+                let pid = i32::from_be_bytes(upstream.cancel.pid.to_be_bytes());
+                let _until_it_is_gone = (login.replication == Replication::Database).then(|| {
+                    let generations = self.pools.generations(database);
+                    generations.mark(&WriteSet::Everything, generations.epoch(), pid)
+                });
                 replication::pass_through(client, upstream, &registered).await
             }
             Err(error) => {

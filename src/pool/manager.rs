@@ -19,6 +19,7 @@ use super::state::{Reported, Settings};
 use super::statements::Prepared;
 use super::upstream::{self, CancelTarget, Login};
 use crate::catalog::Server;
+use crate::metrics::Handle;
 use crate::stream::Stream;
 
 /// An upstream that was taken longer ago than this is asked of the system, not only of the runtime,
@@ -112,6 +113,7 @@ pub(super) struct Source {
     /// What start-up parameters came to on these upstreams.
     pub(super) startups: Startups,
     pub(super) greeting: watch::Sender<Option<Greeting>>,
+    pub(super) metrics: Arc<Handle>,
 }
 
 /// What the latest upstream reported at its start-up, which is the greeting of the next client, and
@@ -123,15 +125,18 @@ impl Source {
         let generation = self.generation();
         let _turn = self.pace.turn().await?;
         let login = self.login.load_full();
+        let started = Instant::now();
         let upstream = match upstream::connect(&login).await {
             Ok(upstream) => upstream,
             Err(error) => {
+                self.metrics.connects_failed.fetch_add(1, Ordering::Relaxed);
                 let error = Arc::new(error);
                 self.pace.failed(Arc::clone(&error));
                 return Err(error);
             }
         };
         self.pace.succeeded();
+        self.metrics.connect.record(started.elapsed());
         self.live.fetch_add(1, Ordering::Relaxed);
         let reported = self.shared(Reported::new(upstream.parameters), generation);
         let greeting = (generation, Arc::clone(&reported));

@@ -16,6 +16,7 @@ pub mod pools;
 pub mod startups;
 pub mod state;
 pub mod statements;
+pub mod status;
 pub mod upstream;
 
 #[cfg(test)]
@@ -39,6 +40,7 @@ use self::startups::Startups;
 use self::state::Reported;
 use self::statements::Interner;
 use self::upstream::{Credential, Login};
+use crate::metrics::Handle;
 use crate::wire::error::PgError;
 use crate::wire::trouble;
 
@@ -80,6 +82,8 @@ pub struct Pool {
     pub statements: Interner,
     /// What is known of the database's functions.
     pub catalog: Arc<Kept>,
+    /// What is counted of its sessions.
+    pub metrics: Arc<Handle>,
 }
 
 /// Why there is no lease.
@@ -93,8 +97,13 @@ pub enum LeaseError {
 
 impl Pool {
     /// A pool with no upstream yet; it starts to open its minimum at once.
-    pub fn new(name: (&str, &str), limits: Limits, login: Login, catalog: Arc<Kept>) -> Arc<Self> {
-        let (database, user) = name;
+    pub fn new(
+        metrics: Arc<Handle>,
+        (database, user): (&str, &str),
+        limits: Limits,
+        login: Login,
+        catalog: Arc<Kept>,
+    ) -> Arc<Self> {
         let live = Arc::new(AtomicUsize::new(0));
         let failures = watch::Sender::new(None);
         let greeting = watch::Sender::new(None);
@@ -108,6 +117,7 @@ impl Pool {
             statements_max: limits.statements_max,
             startups: Startups::default(),
             greeting: greeting.clone(),
+            metrics: Arc::clone(&metrics),
         });
         let count = |n: usize| u32::try_from(n).unwrap_or(u32::MAX);
         let size_max = count(limits.size_max.max(1));
@@ -138,6 +148,7 @@ impl Pool {
             greeting,
             statements: Interner::default(),
             catalog,
+            metrics,
         })
     }
 
@@ -186,6 +197,12 @@ impl Pool {
     /// Whether anybody waits for an upstream.
     pub fn is_awaited(&self) -> bool {
         self.waiting.load(Ordering::Relaxed) > 0
+    }
+
+    /// An upstream that is idle, if nobody waits for one: without what waiting costs.
+    pub fn lease_at_once(self: &Arc<Self>) -> Option<Lease> {
+        let permit = Arc::clone(&self.gate).try_acquire_owned().ok()?;
+        Lease::new(self.idle()?, permit, Arc::clone(self))
     }
 
     /// An upstream, first come first served.

@@ -13,6 +13,7 @@ use super::{Limits, Pool};
 use crate::cache::generation::Generations;
 use crate::catalog::{Catalog, Declared, Server};
 use crate::config::{self, Database, PinPolicy, PoolMode, SessionAttrs, Target, UpstreamTls, User};
+use crate::metrics::Metrics;
 use crate::tls::client::Connector;
 use crate::wire::auth::Verifier;
 use crate::wire::error::PgError;
@@ -36,6 +37,7 @@ pub struct Plan {
 /// See the module's text.
 #[derive(Debug)]
 pub struct Pools {
+    metrics: Arc<Metrics>,
     state: Mutex<State>,
 }
 
@@ -118,6 +120,7 @@ pub struct Found {
 impl Pools {
     pub fn new(plan: Plan) -> Self {
         Self {
+            metrics: Arc::default(),
             state: Mutex::new(State {
                 plan: Arc::new(plan),
                 pools: HashMap::new(),
@@ -127,6 +130,18 @@ impl Pools {
                 connectors: Vec::new(),
             }),
         }
+    }
+
+    /// What is counted of the sessions of all pools, those that are gone included.
+    pub fn metrics(&self) -> &Arc<Metrics> {
+        &self.metrics
+    }
+
+    /// All pools of now, by database and user.
+    pub fn all(&self) -> Vec<Arc<Pool>> {
+        let mut all: Vec<_> = self.state().pools.values().cloned().collect();
+        all.sort_by(|a, b| (a.database(), a.user()).cmp(&(b.database(), b.user())));
+        all
     }
 
     /// What new pools are made after.
@@ -177,7 +192,9 @@ impl Pools {
         let login = state.login(database, upstream_user, credential.clone())?;
         let catalog = state.catalog(database, upstream_user, credential)?;
         let limits = plan.limits(entry, user);
-        let pool = Pool::new((database, upstream_user), limits, login, catalog);
+        let metrics = self.metrics.handle(database, upstream_user);
+        let name = (database, upstream_user);
+        let pool = Pool::new(metrics, name, limits, login, catalog);
         state.pools.insert(key, Arc::clone(&pool));
         Ok(found(&pool))
     }
@@ -218,6 +235,14 @@ impl Pools {
         let user = entry.and_then(|e| e.user.as_deref()).unwrap_or(user);
         let credential = plan.credential(entry, user, credential);
         state.login(database, user, credential)
+    }
+
+    /// What is written in `database` counts here, also while no pool of it exists.
+    pub fn generations(&self, database: &str) -> Arc<Generations> {
+        let mut state = self.state();
+        let plan = Arc::clone(&state.plan);
+        let target = plan.target(plan.databases.get(database));
+        state.generations(&Home::new(target, plan.dbname(database)))
     }
 
     /// How questions of our own log in to `database`: with the URL's user.
@@ -309,6 +334,15 @@ impl State {
         Ok(connector)
     }
 
+    fn generations(&mut self, home: &Home) -> Arc<Generations> {
+        let known = self.generations.get(home).and_then(Weak::upgrade);
+        let generations = known.unwrap_or_else(Generations::new);
+        self.generations.retain(|_, kept| kept.strong_count() > 0);
+        self.generations
+            .insert(home.clone(), Arc::downgrade(&generations));
+        generations
+    }
+
     /// The catalog of a database, kept over a connection with the login of its first pool.
     fn catalog(
         &mut self,
@@ -327,11 +361,7 @@ impl State {
             let login = Arc::clone(&login);
             async move { control(&login).await.map(|(client, _task)| client) }
         };
-        let generations = self.generations.get(&home).and_then(Weak::upgrade);
-        let generations = generations.unwrap_or_else(Generations::new);
-        self.generations.retain(|_, kept| kept.strong_count() > 0);
-        self.generations
-            .insert(home.clone(), Arc::downgrade(&generations));
+        let generations = self.generations(&home);
         let server = self.servers.get(&home.hosts).and_then(Weak::upgrade);
         let server = server.unwrap_or_default();
         self.servers.retain(|_, known| known.strong_count() > 0);

@@ -20,10 +20,14 @@ const CANCEL_TIMEOUT: Duration = Duration::from_secs(5);
 impl Session {
     pub(super) async fn farewell(&mut self, end: &End) {
         // Words in the middle of a frame would be read as its data.
-        let torn = self.held.as_ref().is_some_and(Held::is_mid_frame);
+        let torn = self.held.as_ref().is_some_and(|held| held.is_mid_frame());
         self.release_upstream(end).await;
         if !torn {
-            end.farewell(self.client.out.buffer());
+            let out = self.client.out.buffer();
+            let before = out.len();
+            end.farewell(out);
+            let words = out.get(before..).unwrap_or_default();
+            self.pool.metrics.errors.count_frames(words);
         }
         let words = async {
             // The client may have gone; then nobody misses them.
@@ -32,6 +36,7 @@ impl Session {
             }
         };
         let _late = tokio::time::timeout(LAST_WORDS_TIMEOUT, words).await;
+        self.client.tally(&self.pool.metrics);
     }
 
     /// The held upstream goes back if it can be proven clean, else it is closed (H104, H105).

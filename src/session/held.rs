@@ -5,6 +5,7 @@ use std::sync::Arc;
 use tokio::time::Instant;
 
 use super::buffer::Inbox;
+use super::clocked::Clocked;
 use super::explain::Explained;
 use super::filling::Filling;
 use super::heal::Series;
@@ -107,6 +108,10 @@ pub(super) enum Turn {
 
 /// See the module's text.
 #[derive(Debug)]
+#[expect(
+    clippy::struct_excessive_bools,
+    reason = "each is a fact of its own, and any of them may hold with any other"
+)]
 pub(super) struct Held {
     pub(super) lease: Lease,
     pub(super) inbox: Inbox,
@@ -131,9 +136,17 @@ pub(super) struct Held {
     pub(super) changed_catalog: bool,
     /// Roles, memberships, or what is set for them: that concerns every database of the server.
     pub(super) changed_roles: bool,
+    /// Style or order of dates were set.
+    pub(super) restyled: bool,
+    /// Something may have changed how the server reads a text, for the transaction or for longer.
+    pub(super) sets_lexing: bool,
+    /// Something that is not answered yet may change it.
+    pub(super) may_change_lexing: bool,
     pub(super) turn: Turn,
     /// What it writes, when there is a cache.
     pub(super) writes: Option<Writes>,
+    /// Where the time goes.
+    pub(super) clocked: Clocked,
     /// The result of the request under way is kept.
     pub(super) filling: Option<Box<Filling>>,
     /// Why the first request was not answered from the cache, and since when it waits, until it is
@@ -168,8 +181,12 @@ impl Held {
             by_name: Vec::new(),
             changed_catalog: false,
             changed_roles: false,
+            restyled: false,
+            sets_lexing: false,
+            may_change_lexing: false,
             turn: Turn::Running,
             writes,
+            clocked: Clocked::new(),
             filling: None,
             asked: None,
             complaints: Vec::new(),
@@ -196,6 +213,9 @@ impl Held {
     /// A message with an answer goes out.
     pub(super) fn expect(&mut self, kind: Kind, show: Show, note: Note) -> Option<Entry<Note>> {
         let ignored = self.replies.push(Entry { kind, show, note });
+        if show != Show::Hide {
+            self.clocked.sent(kind, ignored.is_none());
+        }
         let asks = matches!(kind, Kind::Query | Kind::FunctionCall | Kind::Sync);
         if asks
             && ignored.is_none()
@@ -210,7 +230,7 @@ impl Held {
     pub(super) fn asks(&mut self, asking: Asking) {
         self.filling = asking.filling;
         if let Some(filling) = self.filling.as_mut() {
-            filling.started(Instant::now());
+            filling.started(self.clocked.leased());
         }
         self.complaints = asking.complaints;
         self.asked = asking.reason.map(|reason| (reason, asking.at));
@@ -218,6 +238,8 @@ impl Held {
 
     /// The client's first message while nothing is outstanding.
     pub(super) fn begins_request(&mut self) {
+        self.may_change_lexing = false;
+        self.clocked.begins();
         if let Some(writes) = self.writes.as_mut() {
             writes.begins(self.replies.status());
         }
@@ -227,6 +249,11 @@ impl Held {
     pub(super) fn runs(&mut self, work: &[effect::Statement]) {
         for hidden in work.iter().filter_map(|statement| statement.hidden) {
             self.hide(hidden);
+        }
+        for statement in work {
+            self.sets_lexing |= statement.sets_lexing();
+            self.may_change_lexing |= statement.sets_lexing();
+            self.may_change_lexing |= self.sets_lexing && statement.takes_back();
         }
     }
 

@@ -10,6 +10,7 @@ mod buffer;
 pub mod caching;
 pub mod cancel;
 mod client;
+mod clocked;
 mod context;
 mod deferred;
 mod effects;
@@ -49,6 +50,8 @@ use std::future::poll_fn;
 use std::sync::Arc;
 use std::task::{Context, Poll};
 
+use tokio::time::Instant;
+
 use self::caching::Caching;
 use self::cancel::{CANCELLED, DRAIN, Handle, KILL, Registered};
 use self::client::{Client, Front};
@@ -72,7 +75,8 @@ use crate::wire::replies::Status;
 pub struct Session {
     client: Client,
     state: State,
-    held: Option<Held>,
+    /// Boxed: an idle client has none, and it is not to be moved about.
+    held: Option<Box<Held>>,
     pool: Arc<Pool>,
     rules: Rules,
     registered: Registered,
@@ -91,7 +95,7 @@ impl Session {
     }
 
     /// Serves the client until one side has had enough.
-    pub async fn run(mut self) -> End {
+    pub async fn run(mut self: Box<Self>) -> End {
         let end = loop {
             if let Err(end) = self.step().await {
                 break end;
@@ -106,12 +110,16 @@ impl Session {
     async fn step(&mut self) -> Result<(), End> {
         if self.held.is_none() {
             self.next_request().await?;
-            if !self.acquire().await? {
+            // Boxed, what is long: the room of a future is that of its longest way.
+            if !self.acquire_at_once() && !Box::pin(self.acquire()).await? {
                 return Ok(());
             }
         }
         self.relay().await?;
-        self.settle().await
+        if self.settle_at_once() {
+            return Ok(());
+        }
+        Box::pin(self.settle()).await
     }
 
     /// Waits until the inbox has a request that needs an upstream, and answers what does not.
@@ -157,13 +165,14 @@ impl Session {
         }
         let handle = self.registered.handle();
         let idle = self.deferred.status() == Status::Idle;
-        let client = &mut self.client;
+        let (client, metrics) = (&mut self.client, &self.pool.metrics);
         poll_fn(|cx| {
             check_flags(handle, cx, idle && client.inbox.is_empty())?;
             client.try_flush(cx).map_err(End::Client)?;
             match client.inbox.poll_fill(&mut client.stream, cx) {
                 Poll::Pending => {
                     client.out.release();
+                    client.tally(metrics);
                     Poll::Pending
                 }
                 Poll::Ready(Ok(0)) => Poll::Ready(Err(End::ClientClosed)),
@@ -174,9 +183,21 @@ impl Session {
         .await
     }
 
+    /// Takes an idle upstream, if there is one and nobody waits for it.
+    fn acquire_at_once(&mut self) -> bool {
+        let lease = self.pool.lease_at_once();
+        let asked = self.asking.as_ref().map(|asking| asking.at);
+        lease.is_some_and(|lease| {
+            self.hold(lease, asked.unwrap_or_else(Instant::now));
+            true
+        })
+    }
+
     /// Gets an upstream; false when the client was told that there is none, and its request is gone.
     async fn acquire(&mut self) -> Result<bool, End> {
         let pool = Arc::clone(&self.pool);
+        let asked = self.asking.as_ref().map(|asking| asking.at);
+        let asked = asked.unwrap_or_else(Instant::now);
         let lease = {
             let mut lease = std::pin::pin!(pool.lease());
             let mut queued = false;
@@ -195,7 +216,7 @@ impl Session {
         self.registered.handle().waits(false);
         match lease? {
             Some(Ok(lease)) => {
-                self.hold(lease);
+                self.hold(lease, asked);
                 Ok(true)
             }
             Some(Err(error)) => Err(End::Refused(Box::new(error.into()))),
@@ -256,11 +277,12 @@ impl Session {
     }
 
     /// Takes the upstream into use: brings it to the client's settings, with the next request.
-    fn hold(&mut self, lease: Lease) {
+    fn hold(&mut self, lease: Lease, asked: Instant) {
         self.registered.handle().hold(&lease.cancel);
         let generations = self.caching.as_ref();
         let generations = generations.map(|_| self.pool.catalog.generations());
-        let mut held = Held::new(lease, generations);
+        let mut held = Box::new(Held::new(lease, generations));
+        held.clocked.asked(asked, &self.pool.metrics);
         if self.rules.mode == PoolMode::Session {
             held.pins = Pins::session_mode();
         }
@@ -289,7 +311,7 @@ impl Session {
             };
             let idle = held.at_rest() && self.client.inbox.is_empty();
             check_flags(self.registered.handle(), cx, idle)?;
-            Link {
+            let moved = Link {
                 client: &mut self.client,
                 held,
                 state: &mut self.state,
@@ -297,7 +319,9 @@ impl Session {
                 rules: self.rules,
                 caching: self.caching.as_ref(),
             }
-            .poll_relay(cx)
+            .poll_relay(cx);
+            self.client.tally(&self.pool.metrics);
+            moved
         })
         .await
     }

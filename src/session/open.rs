@@ -13,7 +13,7 @@ use super::refuse::Rules;
 use super::state::State;
 use crate::pool::pools::Found;
 use crate::pool::startups::Effect;
-use crate::pool::state::{Reported, Setting, Settings};
+use crate::pool::state::{IN_PARTS, Reported, Setting, Settings};
 use crate::pool::upstream::Parameter;
 use crate::pool::{LeaseError, Pool};
 use crate::stream::Stream;
@@ -67,7 +67,7 @@ impl Session {
         startup: &[Parameter],
         (found, caching): (Found, Option<Arc<Caching>>),
         registered: Registered,
-    ) -> Result<Self, (Stream, Refused)> {
+    ) -> Result<Box<Self>, (Stream, Refused)> {
         let (settings, reported) = match effect_of(&found.pool, startup).await {
             Ok(effect) => effect,
             Err(mut refused) => {
@@ -84,7 +84,7 @@ impl Session {
         let (pid, key) = registered.key_data();
         frame::push(out, b'K', &[&pid.to_be_bytes(), key]);
         frame::push(out, b'Z', &[b"I"]);
-        Ok(Self {
+        Ok(Box::new(Self {
             client,
             state: State::new(settings, reported),
             held: None,
@@ -97,7 +97,7 @@ impl Session {
             deferred: Deferred::No,
             caching,
             asking: None,
-        })
+        }))
     }
 }
 
@@ -155,6 +155,11 @@ async fn try_on_upstream(pool: &Arc<Pool>, mut settings: Settings) -> Result<Eff
         }
     }
     let reported = Arc::clone(&held.lease.reported);
+    if settings.find(IN_PARTS).is_some()
+        && let Some(value) = reported.find(b"DateStyle")
+    {
+        settings.set(IN_PARTS, Setting::Value(value.into()));
+    }
     held.lease.settings = Arc::new(settings.clone());
     if let Some(greeting) = pool.greeting() {
         drop_defaults_spelled(&mut settings, &greeting, &reported);

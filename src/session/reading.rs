@@ -6,6 +6,7 @@ use std::sync::Arc;
 use tokio::time::Instant;
 
 use super::caching::Caching;
+use super::clocked;
 use super::explain::{self, Explained};
 use super::frontend::Frame;
 use super::link::Link;
@@ -15,7 +16,7 @@ use super::state::{self, Meant, Reading};
 use crate::cache::rules::Hint;
 use crate::catalog::WriteSet;
 use crate::invalidate::Touch;
-use crate::pool::state::Reported;
+use crate::pool::state::{Reported, Setting, Settings};
 use crate::reason::Reason;
 use crate::sql::class::Kind as ClassKind;
 use crate::sql::effect::{Effect, Hidden, Statement};
@@ -64,17 +65,37 @@ impl Link<'_> {
         let Some((text, _)) = frame::split_cstr(frame.body) else {
             return (Meant::default(), None);
         };
-        let reported = &self.held.lease.reported;
-        let conforming = reported.standard_conforming();
+        let ahead = self.settings_ahead();
+        // What is on its way to the upstream is what the client was told.
+        let reported = match ahead {
+            Some(_) => &self.state.reported,
+            None => &self.held.lease.reported,
+        };
+        let encoded = ahead.is_some_and(|ahead| is_set(ahead, "client_encoding"));
+        let conforming = match ahead.and_then(is_conforming) {
+            Some(told) => told,
+            None => reported.standard_conforming(),
+        };
         let snapshot = self.pool.catalog.current();
         // DDL of this very transaction is in nobody's snapshot.
         let snapshot = snapshot.as_deref().filter(|_| !self.held.changed_catalog);
-        let analyze = || state::work(crate::sql::analyze(text, conforming, snapshot));
+        let analysis = || crate::sql::analyze(text, conforming, snapshot);
+        if self.is_lexing_uncertain() {
+            let work = state::doubted(analysis());
+            return (
+                Meant {
+                    work,
+                    ..self.unknown()
+                },
+                None,
+            );
+        }
+        let analyze = || state::work(analysis());
         let Some(caching) = self.caching else {
             let work = analyze();
             return (Meant { work, known: None }, None);
         };
-        if !conforming || !is_readable(text, reported) {
+        if !conforming || !is_readable(text, reported) || encoded && !text.is_ascii() {
             let work = analyze();
             return (
                 Meant {
@@ -96,6 +117,23 @@ impl Link<'_> {
             let known = Some(known);
             (Meant { work, known }, reading)
         })
+    }
+
+    /// Whether it is open where the server will see a literal end: something that may change that is
+    /// under way, or is about to be sent and set by the client, who may have been told otherwise since.
+    fn is_lexing_uncertain(&self) -> bool {
+        let ahead = self.settings_ahead();
+        let odd = |ahead| is_set(ahead, CONFORMING) && is_conforming(ahead).is_none();
+        self.held.may_change_lexing || ahead.is_some_and(odd)
+    }
+
+    /// The settings that the upstream will have been brought to when it reads the next text, if it is
+    /// not known to run under them.
+    fn settings_ahead(&self) -> Option<&Settings> {
+        let wanted = self.state.settings.now();
+        let pending =
+            self.held.between_requests() && !Arc::ptr_eq(wanted, self.held.settings.now());
+        (pending || self.held.is_adjusting()).then_some(&**wanted)
     }
 
     /// The right to remember what a statement's description says, when it will say the same to any
@@ -139,7 +177,9 @@ impl Link<'_> {
 
     /// This is about to be executed: what it writes is in doubt from here on.
     pub(super) fn writes(&mut self, meant: &Meant) {
+        self.held.clocked.executes(meant.known.as_ref());
         let Some(known) = meant.known.as_deref() else {
+            self.pool.metrics.count(Reason::Disabled);
             return;
         };
         self.count(known);
@@ -178,7 +218,6 @@ impl Link<'_> {
         let Some(caching) = self.caching else {
             return;
         };
-        let now = Instant::now();
         let asked = self.held.asked.take();
         let (reason, asked) = asked.unwrap_or_else(|| {
             let reason = match may_be_read(known) {
@@ -186,9 +225,9 @@ impl Link<'_> {
                 Ok(()) if self.held.pins.is_empty() => Reason::Transaction,
                 Ok(()) => Reason::Pinned,
             };
-            (reason, now)
+            (reason, Instant::now())
         });
-        caching.count(known, reason);
+        clocked::count(&self.pool.metrics, known, reason);
         let wanted = self
             .state
             .context
@@ -199,7 +238,7 @@ impl Link<'_> {
                 reason,
                 object: explain::object(caching, known, reason),
                 asked,
-                leased: now,
+                leased: self.held.clocked.leased().max(asked),
             }));
         }
     }
@@ -218,6 +257,27 @@ impl Reading {
             moment: shape.moment,
             hint: shape.hint.map(Hint::read),
         }
+    }
+}
+
+const CONFORMING: &str = "standard_conforming_strings";
+
+fn is_set(settings: &Settings, name: &str) -> bool {
+    settings.find(name).is_some()
+}
+
+/// What these settings make of `standard_conforming_strings`, if they say so in a usual way.
+fn is_conforming(settings: &Settings) -> Option<bool> {
+    let value = match settings.find(CONFORMING)? {
+        Setting::Value(value) => &**value,
+        // SET name = value, or TO value.
+        Setting::Sql(sql) => sql.rsplit(|byte| matches!(byte, b' ' | b'=')).next()?,
+    };
+    let value = value.trim_ascii().to_ascii_lowercase();
+    match value.trim_ascii_end() {
+        b"on" | b"'on'" | b"true" | b"'true'" => Some(true),
+        b"off" | b"'off'" | b"false" | b"'false'" => Some(false),
+        _ => None,
     }
 }
 

@@ -60,7 +60,7 @@ mod tests {
             pin: PinPolicy::Pin,
         };
         assert!(refusal(&does(Effect::Begin), rules).is_some());
-        assert!(refusal(&does(Effect::SetLocal), rules).is_none());
+        assert!(refusal(&does(Effect::SetLocal(None)), rules).is_none());
     }
 
     #[test]
