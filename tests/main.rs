@@ -20,6 +20,7 @@ mod kinds;
 mod life;
 mod login;
 mod meter;
+mod notice;
 mod packaging;
 mod pin;
 mod pool;

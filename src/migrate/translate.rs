@@ -363,6 +363,13 @@ impl Translation {
         self.count("size_max", "default_pool_size", None)?;
         self.count("idle_min", "min_pool_size", None)?;
         self.time("timeout", "query_wait_timeout", Some("120s"))?;
+        match self.said("query_wait_notify") {
+            // Here as there, zero is never.
+            Some("0") => self
+                .out
+                .put("wait_notice", Kind::Text, "0s", "query_wait_notify"),
+            Some(_) | None => self.time("wait_notice", "query_wait_notify", None)?,
+        }
         self.time("idle_timeout", "server_idle_timeout", None)?;
         if self.said("server_lifetime") == Some("0") {
             self.differs("server_lifetime = 0: a connection is used again until it is an hour old");
