@@ -88,11 +88,11 @@ pub static PGBOUNCER: &[(&str, Goes)] = &[
     ("listen_port", To("listen.address")),
     (
         "log_connections",
-        Needless("log.level = \"debug\" shows connections"),
+        Needless("the log has the end of each session; log.level = \"debug\" has more"),
     ),
     (
         "log_disconnections",
-        Needless("log.level = \"debug\" shows disconnections"),
+        Needless("the log has the end of each session, with its reason"),
     ),
     (
         "log_pooler_errors",
