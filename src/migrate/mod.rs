@@ -1,6 +1,7 @@
 //! Coming from another pooler: `pgweir check --from-pgbouncer pgbouncer.ini` reads what PgBouncer
 //! reads, and writes the `proxy.toml` that does the same.
 
+mod entries;
 mod ini;
 mod output;
 pub mod settings;

@@ -140,10 +140,7 @@ pub static PGBOUNCER: &[(&str, Goes)] = &[
         "query_timeout",
         Nowhere("Postgres has it: ALTER ROLE ... SET statement_timeout"),
     ),
-    (
-        "query_wait_notify",
-        Nowhere("a client that waits is not told so"),
-    ),
+    ("query_wait_notify", To("pool.wait_notice")),
     ("query_wait_timeout", To("pool.timeout")),
     (
         "reserve_pool_size",

@@ -45,6 +45,7 @@ mod shapes;
 mod state;
 mod switches;
 mod turn;
+mod waiting;
 
 use std::future::poll_fn;
 use std::sync::Arc;
@@ -63,6 +64,7 @@ use self::pin::Pins;
 use self::refuse::Rules;
 use self::serve::Asking;
 use self::state::State;
+use self::waiting::Patience;
 use crate::config::PoolMode;
 use crate::pool::Pool;
 use crate::pool::lease::Lease;
@@ -201,6 +203,7 @@ impl Session {
         let lease = {
             let mut lease = std::pin::pin!(pool.lease());
             let mut queued = false;
+            let mut patience = Patience::default();
             poll_fn(|cx| {
                 if let Poll::Ready(lease) = lease.as_mut().poll(cx) {
                     return Poll::Ready(Ok(Some(lease)));
@@ -209,6 +212,7 @@ impl Session {
                     queued = true;
                     self.registered.handle().waits(true);
                 }
+                self.poll_notice(&mut patience, cx)?;
                 self.poll_waiting(cx).map(|waited| waited.map(|()| None))
             })
             .await

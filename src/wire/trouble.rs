@@ -59,6 +59,9 @@ troubles! {
     /// A file of the upstream's TLS is missing or wrong.
     UPSTREAM_TLS_FILES = "PW0204", "08001",
         "Mend the upstream's TLS settings; pgweir check names the files.";
+    /// `pool.wait_notice` has passed: a notice, not an error.
+    STILL_WAITING = "PW0205", "00000",
+        "Nothing is lost; see who holds the connections in the console, by SHOW POOLS and SHOW PINS.";
 
     /// Nobody there, or no way there.
     UNREACHABLE = "PW0301", "08001",
