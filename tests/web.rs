@@ -155,7 +155,9 @@ fn json_says_the_same() {
         (&pool["database"], &pool["upstreams"]["idle"]),
         (&"postgres".into(), &1.into())
     );
-    assert_eq!(get(web, "/api/v1/bypasses").json()[0]["reason"], "write");
+    let bypasses = get(web, "/api/v1/bypasses").json();
+    let mut bypasses = bypasses.as_array().unwrap().iter();
+    assert!(bypasses.any(|bypass| bypass["reason"] == "write"));
 }
 
 #[test]
