@@ -25,7 +25,7 @@
 //! 8. At rest, idle, and owing nothing, the upstream is proven clean or reset, and goes back;
 //!    session state that cannot move pins it instead ([`sql::effect::SessionState`]).
 //!
-//! What happens on the way is counted by the [`metrics`].
+//! What happens on the way is counted by the [`metrics`], which [`admin::http`] serves.
 //!
 //! # Invariants
 //!

@@ -116,8 +116,12 @@ fn counts_equal_the_traffic() {
     assert!(taken > thought, "{taken}");
     let received = grown(&format!("pgweir_received_bytes_total{{{DU}}}"));
     assert!(received >= 70.0 * query(READ).len() as f64, "{received}");
+    // It goes back just after its client has been answered.
     let idle = format!(r#"pgweir_pool_upstreams{{{DU},state="idle"}}"#);
-    assert_eq!(sample(&after, &idle), 1.0);
+    eventually("an idle upstream", || {
+        let page = get(proxy.web(), "/metrics").body;
+        (sample(&page, &idle) == 1.0).then_some(())
+    });
     assert_eq!(sample(&after, "pgweir_clients"), 1.0);
 }
 
@@ -150,14 +154,20 @@ fn json_says_the_same() {
     assert_eq!(tables[0]["table"], "public.item");
     assert_eq!(tables[0]["invalidations"], 1);
     assert_eq!(get(web, "/api/v1/errors").json()[0]["class"], "22");
-    let pool = &get(web, "/api/v1/pools").json()[0];
+    let pool = &eventually("an idle upstream", || {
+        let pool = get(web, "/api/v1/pools").json()[0].take();
+        (pool["upstreams"]["idle"] == 1).then_some(pool)
+    });
     assert_eq!(
         (&pool["database"], &pool["upstreams"]["idle"]),
         (&"postgres".into(), &1.into())
     );
     let bypasses = get(web, "/api/v1/bypasses").json();
     let mut bypasses = bypasses.as_array().unwrap().iter();
-    assert!(bypasses.any(|bypass| bypass["reason"] == "write"));
+    let writes = bypasses.find(|bypass| bypass["reason"] == "write").unwrap();
+    let writes = writes["queries"].as_f64().unwrap();
+    assert_eq!(Some(writes), total["reasons"]["write"].as_f64());
+    assert!(writes >= 11.0, "{writes}");
 }
 
 #[test]
