@@ -98,7 +98,7 @@ def main():
         try:
             browser.look(1200, 900, "light")
             browser.do("Page.navigate", url=url)
-            browser.until(f"document.getElementById('queries')?.textContent === {json.dumps(queries)}")
+            browser.until(f"document.getElementById('queries')?.textContent.replaceAll(',', '') === {json.dumps(queries)}")
             browser.until("document.querySelector('#pools table, #pools .empty') !== null")
             if queries != "0":
                 browser.until("document.querySelector('#c-queries path') !== null")

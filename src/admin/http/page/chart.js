@@ -3,7 +3,9 @@
 "use strict";
 
 const SVG = "http://www.w3.org/2000/svg";
-const HOUR = 3600;
+// How far back a chart goes, in minutes: as far as there is something, so that a young process has
+// more than a line at the edge.
+const SPANS = [2, 6, 20, 60];
 const HEIGHT = 170;
 const EDGE = { left: 46, right: 8, top: 8, bottom: 20 };
 
@@ -92,7 +94,7 @@ class Chart {
   x(i) {
     const width = this.width - EDGE.left - EDGE.right;
     const end = this.at[this.at.length - 1];
-    return EDGE.left + width * (1 - (end - this.at[i]) / HOUR);
+    return EDGE.left + width * (1 - (end - this.at[i]) / (this.span * 60));
   }
 
   y(value) {
@@ -104,6 +106,8 @@ class Chart {
     this.width = Math.max(120, this.plot.clientWidth);
     const some = this.values.some((list) => list.some((value) => value !== null));
     this.nothing.hidden = some;
+    const age = this.at.length ? this.at[this.at.length - 1] - this.at[0] : 0;
+    this.span = SPANS.find((span) => age <= span * 60) || SPANS[SPANS.length - 1];
     // The sums below each series, for areas.
     this.floors = this.series.map((_, s) =>
       this.at.map((_, i) => this.options.stacked
@@ -131,8 +135,8 @@ class Chart {
       nodes.push(svg("text", { x: EDGE.left - 6, y: y + 4, "text-anchor": "end" }, this.options.format(this.top * share)));
     }
     const width = this.width - EDGE.left - EDGE.right;
-    for (const [minutes, anchor] of [[60, "start"], [30, "middle"], [0, "end"]]) {
-      const x = EDGE.left + width * (1 - minutes / 60);
+    for (const [minutes, anchor] of [[this.span, "start"], [this.span / 2, "middle"], [0, "end"]]) {
+      const x = EDGE.left + width * (1 - minutes / this.span);
       const text = minutes ? `${minutes} min ago` : "now";
       nodes.push(svg("text", { x, y: HEIGHT - 4, "text-anchor": anchor }, text));
     }
