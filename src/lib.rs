@@ -51,6 +51,7 @@ pub mod explain;
 pub mod invalidate;
 pub mod limits;
 pub mod listen;
+pub mod moment;
 pub mod pool;
 pub mod reason;
 pub mod relay;

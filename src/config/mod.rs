@@ -9,6 +9,7 @@ mod file;
 mod flags;
 mod load;
 mod origin;
+pub mod pgbouncer;
 mod pgpass;
 pub mod reload;
 mod secret;
