@@ -209,10 +209,7 @@ impl Statement<'_> {
             let words = Show::ALL.iter().map(|(word, ..)| *word);
             nearest(&self.word(1), words).map(|word| format!("SHOW {word}"))
         } else {
-            let shows = Show::ALL.map(|(word, ..)| format!("SHOW {word}"));
-            let forms = FORMS.map(|(form, _)| form.to_owned());
-            let known = shows.iter().chain(&forms).map(String::as_str);
-            nearest(&said.to_uppercase(), known).map(str::to_owned)
+            nearest_form(&said.to_uppercase())
         };
         let hint = match near {
             Some(near) => format!("Did you mean {near}? SHOW HELP lists what there is."),
@@ -221,6 +218,29 @@ impl Statement<'_> {
         };
         PgError::error("42601", format!("the console does not know \"{said}\"")).hint(hint)
     }
+}
+
+/// The form that is most like this; its words count by themselves, too, without what they stand before.
+fn nearest_form(said: &str) -> Option<String> {
+    let shows = Show::ALL.map(|(word, ..)| format!("SHOW {word}"));
+    let forms = FORMS.iter().map(|(form, _)| *form);
+    let forms: Vec<&str> = shows.iter().map(String::as_str).chain(forms).collect();
+    let words = |form: &str| {
+        let is_word = |word: &&str| word.bytes().all(|b| b.is_ascii_uppercase() || b == b'_');
+        let words: Vec<&str> = form.split(' ').take_while(is_word).collect();
+        words.join(" ")
+    };
+    let words: Vec<String> = forms.iter().map(|form| words(form)).collect();
+    let near = nearest(
+        said,
+        words
+            .iter()
+            .map(String::as_str)
+            .chain(forms.iter().copied()),
+    )?;
+    let mut all = words.iter().zip(&forms);
+    let found = all.find(|(words, form)| *words == near || **form == near);
+    found.map(|(_, form)| (*form).to_owned())
 }
 
 /// The beginning of what a client wrote.
