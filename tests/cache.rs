@@ -2,6 +2,7 @@
 
 mod invalidation;
 mod modes;
+mod roles;
 
 use crate::support::eventually;
 use crate::support::postgres::Postgres;

@@ -15,6 +15,7 @@ mod known;
 mod load;
 mod refresh;
 mod resolve;
+mod server;
 mod settle;
 pub mod snapshot;
 
@@ -24,4 +25,5 @@ mod tests;
 pub use declared::{Declared, Effects};
 pub use refresh::{Catalog, Lost, load_once};
 pub use resolve::{Meaning, Object, Refusal, Verdict, WriteSet};
+pub use server::Server;
 pub use snapshot::Snapshot;

@@ -11,6 +11,8 @@ use tokio::time::{Instant, sleep, sleep_until, timeout};
 use tokio_postgres::Client;
 use tracing::{debug, info, warn};
 
+use super::load::Digest;
+use super::server::Server;
 use super::snapshot::Snapshot;
 use super::{Declared, load, settle};
 use crate::cache::generation::Generations;
@@ -34,6 +36,7 @@ pub struct Catalog {
     /// The database's generations: what is cached dies with the epoch.
     generations: Arc<Generations>,
     declared: Arc<Declared>,
+    server: Arc<Server>,
     /// Counts the invalidations. Held while the snapshot is replaced, so that a load that began
     /// before an invalidation is never published after it.
     invalidations: Mutex<u64>,
@@ -67,14 +70,26 @@ pub async fn load_once(client: &Client, declared: &Arc<Declared>) -> Result<Snap
 
 impl Catalog {
     /// A catalog of which nothing is known until [`keep`](Self::keep) runs.
-    pub fn new(generations: Arc<Generations>, declared: Arc<Declared>) -> Arc<Self> {
-        Arc::new(Self {
+    pub fn new(
+        generations: Arc<Generations>,
+        declared: Arc<Declared>,
+        server: Arc<Server>,
+    ) -> Arc<Self> {
+        let catalog = Arc::new(Self {
             snapshot: ArcSwapOption::default(),
             generations,
             declared,
+            server,
             invalidations: Mutex::default(),
             wake: Notify::default(),
-        })
+        });
+        catalog.server.join(&catalog);
+        catalog
+    }
+
+    /// The server that the database is on.
+    pub fn server(&self) -> &Arc<Server> {
+        &self.server
     }
 
     /// The database's generations.
@@ -209,6 +224,7 @@ impl Catalog {
             // which functions are safe; what it says of relations is void with its epoch.
             self.generations.bump_epoch();
         }
+        self.server.saw(&digest.settings);
         if changed || self.is_outdated() {
             let generation = state.generation + 1;
             let epoch = self.generations.epoch();
@@ -255,7 +271,7 @@ impl Catalog {
 struct Followed {
     generation: u64,
     /// The digest at the load of the current snapshot.
-    digest: Option<String>,
+    digest: Option<Digest>,
     /// When the database last answered.
     checked: Instant,
 }
@@ -266,7 +282,7 @@ mod tests {
 
     #[test]
     fn an_invalidation_during_a_load_wins() {
-        let catalog = Catalog::new(Generations::new(), Arc::default());
+        let catalog = Catalog::new(Generations::new(), Arc::default(), Arc::default());
         let seen = *catalog.lock();
         catalog.invalidate();
         assert!(!catalog.publish(Snapshot::default(), seen));

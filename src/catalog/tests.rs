@@ -69,7 +69,7 @@ async fn verdicts_of_a_real_database() {
     };
     let port = server.port;
     let direct = Server::connect(port).await.unwrap();
-    let catalog = Catalog::new(Generations::new(), Arc::default());
+    let catalog = Catalog::new(Generations::new(), Arc::default(), Arc::default());
     let keeper =
         Arc::clone(&catalog).keep(move || Server::connect(port), Duration::from_millis(50));
     let keeper = tokio::spawn(keeper);

@@ -42,6 +42,9 @@ struct Touched {
 /// What one ReadyForQuery will tell the outcome of.
 #[derive(Debug, Default)]
 struct Group {
+    /// Written in the transaction block by statements that cannot have committed.
+    open: Touched,
+    /// Written by what may commit; it is dirty.
     touched: Touched,
     dirty: Vec<Dirty>,
     /// Something was sent for it that may commit.
@@ -54,7 +57,7 @@ struct Group {
 pub struct Writes {
     generations: Arc<Generations>,
     pid: i32,
-    /// Written in the open transaction block by statements that cannot have committed.
+    /// What the answered groups wrote in the open transaction block.
     open: Touched,
     /// What was sent since the last message that ReadyForQuery answers.
     current: Group,
@@ -86,7 +89,7 @@ impl Writes {
     /// `epoch`.
     pub fn touch(&mut self, touch: Touch<'_>, epoch: u64) {
         if self.in_block {
-            self.open.add(touch, epoch);
+            self.current.open.add(touch, epoch);
             return;
         }
         let mut touched = Touched::default();
@@ -98,7 +101,10 @@ impl Writes {
     /// A statement that may end the transaction block is about to be sent.
     pub fn may_commit(&mut self) {
         self.in_block = false;
-        let open = std::mem::take(&mut self.open);
+        let mut open = std::mem::take(&mut self.open);
+        for group in self.groups.iter_mut().chain([&mut self.current]) {
+            open.merge(std::mem::take(&mut group.open));
+        }
         self.mark(&open);
         self.current.touched.merge(open);
         self.current.commits = true;
@@ -120,11 +126,13 @@ impl Writes {
     /// ReadyForQuery arrived; the client has not seen it. Outcomes are known only up to here:
     /// what later messages wrote has groups of its own.
     pub fn ready(&mut self, status: Status) {
-        let Some(group) = self.groups.pop_front() else {
+        let Some(mut group) = self.groups.pop_front() else {
             return;
         };
+        self.open.merge(std::mem::take(&mut group.open));
         if status == Status::Idle {
             group.settle();
+            // Not what later groups write: a transaction that they begin is still to come.
             let open = std::mem::take(&mut self.open);
             // Rolled back, or ended in a way that was not seen: moving a generation costs little.
             if let Some(epoch) = open.epoch {
@@ -157,6 +165,7 @@ impl Writes {
 
 impl Group {
     fn absorb(&mut self, other: Self) {
+        self.open.merge(other.open);
         self.touched.merge(other.touched);
         self.dirty.extend(other.dirty);
         self.commits |= other.commits;

@@ -165,3 +165,47 @@ fn too_many_relations_are_everything() {
     world.writes.touch(Touch::Relations(&many), 0);
     assert_eq!(world.state(5_000), "dirty");
 }
+
+/// A query of ours goes first (settings), then a BEGIN that was held back, then the client's write: the
+/// first answer, which comes outside of any block, says nothing of the others.
+#[test]
+fn an_answer_before_the_block_does_not_settle_what_the_block_writes() {
+    let mut world = World::new();
+    world.writes.asks();
+    world.writes.asks();
+    world.writes.begins(Status::Transaction);
+    world.writes.touch(Touch::Relations(&[1]), 0);
+    world.writes.asks();
+    world.writes.ready(Status::Idle);
+    world.writes.ready(Status::Transaction);
+    world.writes.ready(Status::Transaction);
+    let before = world.generations.stamp(0, &[1]).unwrap();
+    world.writes.begins(Status::Transaction);
+    world.writes.may_commit();
+    assert_eq!(world.state(1), "dirty");
+    world.writes.asks();
+    world.writes.ready(Status::Idle);
+    assert_eq!(world.state(1), "clean");
+    assert_eq!(before.state(), Live::Stale);
+}
+
+/// The commit goes out before the block's write is answered.
+#[test]
+fn a_commit_in_a_pipeline_covers_what_is_not_answered_yet() {
+    let mut world = World::new();
+    world.writes.asks();
+    world.writes.begins(Status::Transaction);
+    world.writes.touch(Touch::Relations(&[1]), 0);
+    world.writes.asks();
+    world.writes.may_commit();
+    assert_eq!(world.state(1), "dirty");
+    world.writes.asks();
+    let before = world.generations.stamp(0, &[2]).unwrap();
+    for status in [Status::Transaction, Status::Transaction] {
+        world.writes.ready(status);
+        assert_eq!(world.state(1), "dirty");
+    }
+    world.writes.ready(Status::Idle);
+    assert_eq!(world.state(1), "clean");
+    assert_eq!(before.state(), Live::Live);
+}

@@ -2,7 +2,6 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::net::SocketAddr;
-use std::sync::Arc;
 use std::time::Duration;
 
 use super::facts::{Known, int, text};
@@ -18,61 +17,85 @@ use crate::wire::startup::Replication;
 
 type Row = Vec<Option<String>>;
 
-/// The clients of one pool, counted.
+/// Clients and upstreams of one database and user, counted: of its pool, and of what is left of those
+/// of earlier configurations.
 #[derive(Default)]
-struct Clients {
+struct Counts {
     active: usize,
     waiting: usize,
     cancels: usize,
     /// Those that have let go of their upstream but for cancels under way.
     being_cancelled: usize,
     longest: Duration,
+    upstreams: Vec<Doing>,
+    connecting: usize,
+}
+
+impl Counts {
+    fn client(&mut self, client: &Seen) {
+        match client.queued_at {
+            Some(since) => {
+                self.waiting += 1;
+                self.longest = self.longest.max(moment::age(since));
+            }
+            None => self.active += 1,
+        }
+        self.cancels += client.cancels;
+        if client.upstream.is_none() && client.cancels > 0 {
+            self.being_cancelled += 1;
+        }
+    }
+
+    fn pool(&mut self, pool: &Pool) {
+        let upstreams = pool.upstreams();
+        self.upstreams.extend(upstreams.iter().map(|u| u.doing()));
+        self.connecting += pool.connecting();
+    }
+
+    fn of(&self, what: Doing) -> usize {
+        self.upstreams
+            .iter()
+            .filter(|doing| **doing == what)
+            .count()
+    }
 }
 
 impl Known {
     pub(super) fn pools(&self) -> Table {
-        let mut clients: BTreeMap<*const Pool, Clients> = BTreeMap::new();
-        for client in self.registry.census() {
-            let Some(pool) = &client.pool else {
-                continue;
-            };
-            let counts = clients.entry(Arc::as_ptr(pool)).or_default();
-            match client.queued_at {
-                Some(since) => {
-                    counts.waiting += 1;
-                    counts.longest = counts.longest.max(moment::age(since));
-                }
-                None => counts.active += 1,
-            }
-            counts.cancels += client.cancels;
-            if client.upstream.is_none() && client.cancels > 0 {
-                counts.being_cancelled += 1;
+        let (pools, census) = (self.pools.all(), self.registry.census());
+        let mut all: BTreeMap<(&str, &str), Counts> = BTreeMap::new();
+        for pool in &pools {
+            let counts = all.entry((pool.database(), pool.user())).or_default();
+            counts.pool(pool);
+        }
+        for client in &census {
+            let pool = client.pool.as_deref();
+            let counts = pool.and_then(|pool| all.get_mut(&(pool.database(), pool.user())));
+            if let Some(counts) = counts {
+                counts.client(client);
             }
         }
         let plan = self.pools.plan();
         let mut table = Table::of(columns::POOLS);
-        for pool in self.pools.all() {
-            let counts = clients.remove(&Arc::as_ptr(&pool)).unwrap_or_default();
-            let upstreams = pool.upstreams();
-            let of = |what| upstreams.iter().filter(|u| u.doing() == what).count();
-            let pinned = of(Doing::Pinned);
+        for ((database, user), counts) in all {
+            let pinned = counts.of(Doing::Pinned);
             table.rows.push(vec![
-                text(pool.database()),
-                text(pool.user()),
+                text(database),
+                text(user),
                 int(counts.active),
                 int(counts.waiting),
                 int(counts.cancels),
                 int(0),
-                int(of(Doing::Active) + pinned),
+                int(counts.of(Doing::Active) + pinned),
                 int(counts.cancels),
                 int(counts.being_cancelled),
-                int(of(Doing::Idle)),
+                int(counts.of(Doing::Idle)),
                 int(0),
-                int(of(Doing::Tested)),
-                int(pool.connecting()),
+                int(counts.of(Doing::Tested)),
+                int(counts.connecting),
                 int(counts.longest.as_secs()),
                 int(counts.longest.subsec_micros()),
-                text(plan.mode(pool.database()).as_str()),
+                text(plan.mode(database).as_str()),
                 int(pinned),
             ]);
         }
@@ -163,7 +186,7 @@ impl Known {
         for (list, items) in [
             ("databases", self.pools.databases().len()),
             ("users", self.users().rows.len()),
-            ("pools", pools.len()),
+            ("pools", self.pools().rows.len()),
             // What is closed is not kept for the next, and names are resolved by the system.
             ("free_clients", 0),
             ("used_clients", clients),

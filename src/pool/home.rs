@@ -94,7 +94,12 @@ impl State {
         self.generations.retain(|_, kept| kept.strong_count() > 0);
         self.generations
             .insert(home.clone(), Arc::downgrade(&generations));
-        let catalog = Catalog::new(generations, Arc::clone(&plan.declared));
+        let server = self.servers.get(&home.hosts).and_then(Weak::upgrade);
+        let server = server.unwrap_or_default();
+        self.servers.retain(|_, known| known.strong_count() > 0);
+        self.servers
+            .insert(home.hosts.clone(), Arc::downgrade(&server));
+        let catalog = Catalog::new(generations, Arc::clone(&plan.declared), server);
         let (watched, valve) = (Arc::clone(&catalog), self.valve(database));
         let poll = self.plan.pool.catalog_poll;
         let keeper = async move {

@@ -59,6 +59,12 @@ impl Lease {
         self.record.does(Doing::Tested);
     }
 
+    /// Whether the upstream still is what one that is made now would be.
+    pub fn is_current(&self) -> bool {
+        let warm = self.warm.as_deref();
+        warm.is_some_and(|warm| self.pool.source.is_current(&warm.record))
+    }
+
     /// Closes the upstream, because of `why`.
     pub fn discard(self, why: &'static str) {
         tracing::debug!(why, "upstream discarded");

@@ -3,7 +3,7 @@
 use std::fmt;
 use std::pin::Pin;
 use std::sync::Arc;
-use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicU64, AtomicUsize, Ordering};
 use std::task::{Context, Poll, Waker};
 use std::time::Duration;
 
@@ -20,6 +20,7 @@ use super::state::{Reported, Settings};
 use super::statements::Prepared;
 use super::upstream::{self, Login};
 use super::valve::Valve;
+use crate::catalog::Server;
 use crate::stream::Stream;
 
 /// An upstream that was taken longer ago than this is asked of the system, not only of the runtime,
@@ -101,7 +102,10 @@ impl fmt::Display for Refusal {
 pub(super) struct Source {
     pub(super) login: ArcSwap<Login>,
     pub(super) pace: Pace<ConnectError>,
-    pub(super) generation: AtomicUsize,
+    /// How often all were to be made anew.
+    pub(super) reconnects: AtomicU64,
+    /// Whose changes of roles and their settings have the same effect.
+    pub(super) server: Arc<Server>,
     pub(super) live: Arc<Live>,
     /// Nothing is connected while it is closed.
     pub(super) valve: Arc<Valve>,
@@ -115,9 +119,12 @@ pub(super) struct Source {
     pub(super) statements_max: usize,
     /// What start-up parameters came to on these upstreams.
     pub(super) startups: Startups,
-    /// What the latest upstream reported at its start-up: the greeting of the next client.
-    pub(super) greeting: watch::Sender<Option<Arc<Reported>>>,
+    pub(super) greeting: watch::Sender<Option<Greeting>>,
 }
+
+/// What the latest upstream reported at its start-up, which is the greeting of the next client, and
+/// its generation.
+pub(super) type Greeting = (u64, Arc<Reported>);
 
 impl Source {
     /// A new upstream; waits as long as the database is paused.
@@ -133,7 +140,7 @@ impl Source {
     }
 
     async fn connect(&self) -> Result<Warm, Arc<ConnectError>> {
-        let generation = self.generation.load(Ordering::Acquire);
+        let generation = self.generation();
         let _turn = self.pace.turn().await?;
         let login = self.login.load_full();
         let connecting = Connecting::new(&self.connecting);
@@ -149,8 +156,9 @@ impl Source {
         self.pace.succeeded();
         let record = Record::new(upstream.cancel, &upstream.stream, generation);
         self.live.enter(&record);
-        let reported = self.shared(Reported::new(upstream.parameters));
-        self.greeting.send_replace(Some(Arc::clone(&reported)));
+        let reported = self.shared(Reported::new(upstream.parameters), generation);
+        let greeting = (generation, Arc::clone(&reported));
+        self.greeting.send_replace(Some(greeting));
         let lifetime = self.lifetime_max.mul_f64(0.9 + fastrand::f64() / 10.0);
         Ok(Warm {
             stream: upstream.stream,
@@ -166,15 +174,20 @@ impl Source {
     }
 
     /// Upstreams that report the same share one list, so that comparing them is comparing pointers.
-    fn shared(&self, reported: Reported) -> Arc<Reported> {
-        match &*self.greeting.borrow() {
-            Some(known) if **known == reported => Arc::clone(known),
-            _ => {
-                // The server's defaults changed, and with them what start-up parameters come to.
-                self.startups.forget();
-                Arc::new(reported)
-            }
+    fn shared(&self, reported: Reported, generation: u64) -> Arc<Reported> {
+        let greeting = self.greeting.borrow();
+        let known = greeting.as_ref();
+        let known_reported = known.filter(|(_, known)| **known == reported);
+        if known_reported.is_none() || known.is_some_and(|(of, _)| *of != generation) {
+            // The server's defaults may have changed, and with them what start-up parameters come to.
+            self.startups.forget();
         }
+        known_reported.map_or_else(|| Arc::new(reported), |(_, known)| Arc::clone(known))
+    }
+
+    /// Both numbers only grow: their sum is the same as long as both are.
+    pub(super) fn generation(&self) -> u64 {
+        self.reconnects.load(Ordering::Acquire) + self.server.changes()
     }
 
     fn is_retired(&self) -> bool {
@@ -182,7 +195,7 @@ impl Source {
     }
 
     pub(super) fn is_current(&self, record: &Record) -> bool {
-        record.generation == self.generation.load(Ordering::Acquire)
+        record.generation == self.generation()
     }
 }
 

@@ -28,7 +28,7 @@ pub mod valve;
 #[cfg(test)]
 mod tests;
 
-use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicU64, AtomicUsize, Ordering};
 use std::sync::{Arc, OnceLock};
 use std::task::{Context, Poll, Waker};
 use std::time::Duration;
@@ -40,7 +40,7 @@ use tokio::time::Instant;
 
 use self::error::ConnectError;
 use self::lease::Lease;
-use self::manager::{Failures, Manager, Source, Warm};
+use self::manager::{Failures, Greeting, Manager, Source, Warm};
 use self::pools::{Found, Kept};
 use self::record::Live;
 use self::startups::Startups;
@@ -88,7 +88,7 @@ pub struct Pool {
     /// What has taken its place, if it is of an earlier configuration.
     successor: OnceLock<Found>,
     failures: watch::Sender<Option<Arc<ConnectError>>>,
-    greeting: watch::Sender<Option<Arc<Reported>>>,
+    greeting: watch::Sender<Option<Greeting>>,
     pub statements: Interner,
     /// What is known of the database's functions.
     pub catalog: Arc<Kept>,
@@ -120,7 +120,8 @@ impl Pool {
         let source = Arc::new(Source {
             login: ArcSwap::from_pointee(login),
             pace: pace::Pace::default(),
-            generation: AtomicUsize::new(0),
+            reconnects: AtomicU64::new(0),
+            server: Arc::clone(catalog.server()),
             live: Arc::clone(&live),
             valve: Arc::clone(&valve),
             connecting: AtomicUsize::new(0),
@@ -175,9 +176,12 @@ impl Pool {
         &self.user
     }
 
-    /// What the latest upstream reported when it started; `None` before there was one.
+    /// What the latest upstream reported when it started; `None` before there was one, and when the
+    /// next may report something else.
     pub fn greeting(&self) -> Option<Arc<Reported>> {
-        self.greeting.borrow().clone()
+        let greeting = self.greeting.borrow();
+        let (generation, reported) = greeting.as_ref()?;
+        (*generation == self.source.generation()).then(|| Arc::clone(reported))
     }
 
     /// What start-up parameters came to on this pool's upstreams.

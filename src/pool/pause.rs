@@ -11,7 +11,7 @@ impl Pool {
     /// Upstreams made so far are closed: the idle ones now, the others when they come back
     /// (PgBouncer's RECONNECT).
     pub fn reconnect(&self) {
-        self.source.generation.fetch_add(1, Ordering::Release);
+        self.source.reconnects.fetch_add(1, Ordering::Release);
         self.sweep();
     }
 

@@ -8,6 +8,7 @@ use super::home::Home;
 use super::upstream::{Credential, Login};
 use super::valve::Valve;
 use crate::cache::generation::Generations;
+use crate::catalog::Server;
 use crate::config::{PinPolicy, PoolMode, UpstreamTls};
 use crate::tls::client::Connector;
 use crate::wire::error::PgError;
@@ -40,6 +41,8 @@ pub(super) struct State {
     /// Outlive a plan as long as a catalog of an earlier one is in use: what sessions of one plan
     /// write, those of the next must not have from the cache.
     pub(super) generations: HashMap<Home, Weak<Generations>>,
+    /// Kept by the catalogs of their databases.
+    pub(super) servers: HashMap<Box<[String]>, Weak<Server>>,
     /// One for each way to use TLS, so that pools of one target resume each other's sessions.
     pub(super) connectors: Vec<(UpstreamTls, Arc<Connector>)>,
 }
@@ -63,6 +66,7 @@ impl Pools {
                 paused: false,
                 catalogs: HashMap::new(),
                 generations: HashMap::new(),
+                servers: HashMap::new(),
                 connectors: Vec::new(),
             }),
         }

@@ -38,7 +38,7 @@ pub struct Record {
     /// When it was connected.
     pub connected_at: u64,
     /// The pool's generation when it was made; another one means it has to go.
-    pub(super) generation: usize,
+    pub(super) generation: u64,
     doing: AtomicU8,
     taken_at: AtomicU64,
     /// The number of the client that holds it, or 0.
@@ -48,7 +48,7 @@ pub struct Record {
 
 impl Record {
     /// Of an upstream that was just made.
-    pub fn new(cancel: CancelTarget, stream: &Stream, generation: usize) -> Arc<Self> {
+    pub fn new(cancel: CancelTarget, stream: &Stream, generation: u64) -> Arc<Self> {
         static LAST: AtomicU64 = AtomicU64::new(0);
         Arc::new(Self {
             id: LAST.fetch_add(1, Relaxed) + 1,

@@ -319,6 +319,9 @@ impl Link<'_> {
             if std::mem::take(&mut self.held.changed_catalog) {
                 self.pool.catalog.invalidate();
             }
+            if std::mem::take(&mut self.held.changed_roles) {
+                self.pool.catalog.server().changed();
+            }
         }
         if show != Show::Hide {
             self.kept(status, scratch);
@@ -357,7 +360,7 @@ impl Link<'_> {
     fn kept(&mut self, status: Status, scratch: &mut Vec<u8>) {
         let mut why = None;
         if let (Some(filling), Some(caching)) = (self.held.filling.take(), self.caching) {
-            why = filling.finish(status, caching).err();
+            why = filling.finish(status, &self.held.lease, caching).err();
         }
         for complaint in self.held.complaints.drain(..) {
             explain::complain(complaint, scratch);

@@ -7,6 +7,7 @@ use super::Session;
 use super::end::End;
 use super::held::{Held, Note};
 use crate::config::PoolMode;
+use crate::reason::Reason;
 use crate::sql::block::{Block, block};
 use crate::wire::frame::{self, HEADER_BYTES};
 use crate::wire::replies::Status;
@@ -17,7 +18,11 @@ pub(super) enum Deferred {
     #[default]
     No,
     /// This BEGIN was answered.
-    Begun(Box<[u8]>),
+    Begun {
+        text: Box<[u8]>,
+        /// And so were queries behind it.
+        read: bool,
+    },
     /// And then a statement was cancelled while it waited for an upstream.
     Failed(Box<[u8]>),
 }
@@ -27,7 +32,7 @@ impl Deferred {
     pub(super) fn status(&self) -> Status {
         match self {
             Self::No => Status::Idle,
-            Self::Begun(_) => Status::Transaction,
+            Self::Begun { .. } => Status::Transaction,
             Self::Failed(_) => Status::Failed,
         }
     }
@@ -35,7 +40,7 @@ impl Deferred {
     /// A statement failed before it reached an upstream.
     pub(super) fn fail(self) -> Self {
         match self {
-            Self::Begun(text) => Self::Failed(text),
+            Self::Begun { text, .. } => Self::Failed(text),
             Self::No | Self::Failed(_) => self,
         }
     }
@@ -63,10 +68,13 @@ impl Session {
             return Ok(false);
         };
         let (tag, then) = match (block(text), &self.deferred) {
-            (Some(Block::Begin(tag)), Deferred::No) => (tag, Deferred::Begun(text.into())),
-            (Some(Block::Commit), Deferred::Begun(_)) => ("COMMIT", Deferred::No),
+            (Some(Block::Begin(tag)), Deferred::No) => {
+                let text = text.into();
+                (tag, Deferred::Begun { text, read: false })
+            }
+            (Some(Block::Commit), Deferred::Begun { .. }) => ("COMMIT", Deferred::No),
             (Some(Block::Commit), Deferred::Failed(_)) => ("ROLLBACK", Deferred::No),
-            (Some(Block::Rollback), Deferred::Begun(_) | Deferred::Failed(_)) => {
+            (Some(Block::Rollback), Deferred::Begun { .. } | Deferred::Failed(_)) => {
                 ("ROLLBACK", Deferred::No)
             }
             _ => return Ok(false),
@@ -92,14 +100,19 @@ fn may_be_block(text: &[u8]) -> bool {
 }
 
 impl Held {
-    /// The BEGIN that was held back goes out, in front of the request; a transaction that has failed
-    /// already is made to fail there too.
-    pub(super) fn begin(&mut self, deferred: Deferred) {
+    /// The BEGIN that was held back goes out, in front of the request, which is not answered from
+    /// memory for this reason; a transaction that has failed already is made to fail there too.
+    pub(super) fn begin(&mut self, deferred: Deferred, first: Option<Reason>) {
         let mut out = Vec::new();
         match deferred {
             Deferred::No => return,
-            Deferred::Begun(text) => {
+            Deferred::Begun { text, read } => {
                 self.query(&mut out, &text, Note::None);
+                if read && !matches!(first, Some(Reason::Write | Reason::Transaction)) {
+                    // What may only come before any query (an isolation level) comes too late, as it
+                    // does in Postgres; a write or a read sees to that itself.
+                    self.query(&mut out, b"SELECT", Note::None);
+                }
                 if let Some(writes) = self.writes.as_mut() {
                     // BEGIN does not fail, unless our settings did; then nothing else is done either.
                     writes.begins(Status::Transaction);

@@ -73,6 +73,7 @@ fn apply(held: &mut Held, state: &mut State, effect: &Effect, tag: &[u8]) {
         Effect::Pin(reason) => held.pins.add(*reason),
         Effect::MayRelease(_) => ask(held),
         Effect::Ddl => held.changed_catalog = true,
+        Effect::Roles => held.changed_roles = true,
         Effect::Commit { .. } if tag.starts_with(b"COMMIT") => {
             state.settings.commit();
             held.settings.commit();

@@ -87,7 +87,7 @@ impl Errand {
         let answered = poll_fn(|cx| held.poll_fill(cx, &mut self.filling)).await;
         match answered {
             Ok(status) => {
-                if let Err(why) = self.filling.finish(status, &self.caching) {
+                if let Err(why) = self.filling.finish(status, &held.lease, &self.caching) {
                     tracing::debug!(reason = why.as_str(), "an errand of the cache kept nothing");
                     if matches!(why, Reason::NotClean | Reason::OversizedResult) {
                         known.failed_apart();

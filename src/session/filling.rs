@@ -9,6 +9,7 @@ use super::shapes::Known;
 use crate::cache::Fill;
 use crate::cache::entry::Entry;
 use crate::cache::generation::Live;
+use crate::pool::lease::Lease;
 use crate::reason::Reason;
 use crate::wire::frame::{self, HEADER_BYTES};
 use crate::wire::replies::Status;
@@ -128,12 +129,19 @@ impl Filling {
         }
     }
 
-    /// The request's ReadyForQuery.
+    /// The request's ReadyForQuery, from this upstream.
     ///
     /// # Errors
     /// Why nothing was stored.
-    pub(super) fn finish(self, status: Status, caching: &Caching) -> Result<(), Reason> {
+    pub(super) fn finish(
+        self,
+        status: Status,
+        lease: &Lease,
+        caching: &Caching,
+    ) -> Result<(), Reason> {
         match self.into {
+            // It may run under defaults that others do not have any more.
+            Into::Entry(_) if !lease.is_current() => Err(Reason::Stale),
             // What a transaction sees may be its own.
             Into::Entry(_) if status != Status::Idle => Err(Reason::Transaction),
             Into::Entry(fill) => fill.commit(Instant::now()).map(|_entry| ()),

@@ -74,7 +74,7 @@ impl Link<'_> {
             }
             let rest = bytes.get(used..).unwrap_or_default();
             let next = self.frame(rest, &mut scratch)?;
-            if !scratch.is_empty() {
+            if !scratch.is_empty() || matches!(next, Next::Replaced(_)) {
                 let before = bytes.get(run..used).unwrap_or_default();
                 self.held.out.buffer().extend_from_slice(before);
                 self.held.out.buffer().append(&mut scratch);
@@ -82,6 +82,7 @@ impl Link<'_> {
             }
             match next {
                 Next::Raw(count) => used += count,
+                // Replaced by nothing, too (Terminate): what stands before it goes out all the same.
                 Next::Replaced(count) => {
                     used += count;
                     run = used;

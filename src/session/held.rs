@@ -129,6 +129,8 @@ pub(super) struct Held {
     pub(super) by_name: Vec<Box<[u8]>>,
     /// DDL ran that may change which functions are to be trusted.
     pub(super) changed_catalog: bool,
+    /// Roles, memberships, or what is set for them: that concerns every database of the server.
+    pub(super) changed_roles: bool,
     pub(super) turn: Turn,
     /// What it writes, when there is a cache.
     pub(super) writes: Option<Writes>,
@@ -165,6 +167,7 @@ impl Held {
             series: Series::default(),
             by_name: Vec::new(),
             changed_catalog: false,
+            changed_roles: false,
             turn: Turn::Running,
             writes,
             filling: None,

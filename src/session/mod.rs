@@ -280,7 +280,8 @@ impl Session {
             caching: self.caching.as_ref(),
         };
         link.bring_to_settings();
-        held.begin(std::mem::take(&mut self.deferred));
+        let first = self.asking.as_ref().and_then(|asking| asking.reason);
+        held.begin(std::mem::take(&mut self.deferred), first);
         if let Some(asking) = self.asking.take() {
             held.asks(asking);
         }

@@ -70,7 +70,7 @@ impl Session {
         let plan = read.map(|(asked, bytes)| {
             let mut clerk = Clerk {
                 status: self.deferred.status().byte(),
-                begun: matches!(self.deferred, Deferred::Begun(_)),
+                begun: matches!(self.deferred, Deferred::Begun { .. }),
                 out: self.client.out.buffer(),
                 waited,
                 complaint: None,
@@ -88,6 +88,9 @@ impl Session {
         let (plan, bytes) = plan?;
         if matches!(plan, Plan::Answered) {
             self.client.inbox.advance(bytes);
+            if let Deferred::Begun { read, .. } = &mut self.deferred {
+                *read = true;
+            }
         }
         Ok(plan)
     }

@@ -109,13 +109,13 @@ fn read(scan: &mut Scan<'_>, cursor: &mut Cursor<'_>) {
         // index.c, matview.c: NewGUCNestLevel).
         Word::Vacuum | Word::Analyze | Word::Analyse | Word::Cluster | Word::Lock => {}
         Word::Fetch | Word::Move | Word::Notify | Word::Checkpoint => {}
-        Word::Reindex
-        | Word::Refresh
-        | Word::Grant
-        | Word::Revoke
-        | Word::Comment
-        | Word::Security
-        | Word::Reassign => scan.defines(),
+        Word::Grant | Word::Revoke => {
+            scan.defines();
+            define::grant(scan, cursor);
+        }
+        Word::Reindex | Word::Refresh | Word::Comment | Word::Security | Word::Reassign => {
+            scan.defines()
+        }
         Word::Import => {
             scan.effect(Effect::Ddl);
             scan.opaque();

@@ -19,6 +19,26 @@ fn is_shared(kind: Word) -> bool {
     )
 }
 
+/// Objects that say who may do what, or under which defaults, in every database. (A new one takes
+/// nothing away from others.)
+fn is_role(kind: Word) -> bool {
+    matches!(
+        kind,
+        Word::Role | Word::User | Word::Group | Word::Database | Word::System | Word::Owned
+    )
+}
+
+/// `GRANT` and `REVOKE`: without ON it is of a role.
+pub(super) fn grant(scan: &mut Scan<'_>, cursor: &Cursor<'_>) {
+    let mut ahead = cursor.clone();
+    while !ahead.at_end() {
+        if ahead.advance().word == Word::On {
+            return;
+        }
+    }
+    scan.effect(Effect::Roles);
+}
+
 /// Objects that bring no function into reach.
 fn is_inert(kind: Word) -> bool {
     is_shared(kind)
@@ -128,6 +148,9 @@ pub(super) fn alter(scan: &mut Scan<'_>, cursor: &mut Cursor<'_>) {
     if !is_shared(kind) {
         scan.defines();
     }
+    if is_role(kind) {
+        scan.effect(Effect::Roles);
+    }
     let object = Tok { word: kind, ..verb };
     match kind {
         Word::Table | Word::Domain => {
@@ -153,6 +176,9 @@ pub(super) fn drop(scan: &mut Scan<'_>, cursor: &mut Cursor<'_>) {
     let (kind, ..) = kind(cursor);
     if !is_shared(kind) {
         scan.defines();
+    }
+    if is_role(kind) {
+        scan.effect(Effect::Roles);
     }
     if !is_inert(kind) || kind == Word::Sequence {
         // Of the rest some may be temporary, or be dropped in cascade.

@@ -128,6 +128,9 @@ pub enum Effect {
     /// The catalog snapshot is out of date once this commits, and does not hold for the rest of
     /// the transaction before that.
     Ddl,
+    /// Roles, memberships, or what is set for roles and databases change once this commits: that
+    /// concerns every database of the server.
+    Roles,
 }
 
 /// An argument of `set_config`.

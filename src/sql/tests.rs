@@ -94,7 +94,8 @@ fn effect(effect: &Effect) -> String {
         | Effect::Rollback { .. }
         | Effect::Deallocate(None)
         | Effect::ReadsSequence
-        | Effect::Ddl => format!("{effect:?}"),
+        | Effect::Ddl
+        | Effect::Roles => format!("{effect:?}"),
     }
 }
 
@@ -396,10 +397,7 @@ fn definitions() {
         ("ALTER TABLE t ENABLE TRIGGER x", "Ddl"),
         ("ALTER FUNCTION f(int) STABLE", "Ddl"),
         ("DROP FUNCTION f(int)", "may:temp_table Ddl"),
-        ("CREATE ROLE x", "plain"),
-        ("ALTER ROLE x SET search_path = a", "plain"),
         ("CREATE SCHEMA s CREATE VIEW v AS SELECT 1", "Ddl"),
-        ("GRANT SELECT (a), INSERT ON t TO x", "plain"),
         ("VACUUM (FULL) t (a)", "plain"),
         ("DO $$BEGIN END$$", "!opaque"),
         ("CALL p()", "!opaque"),
@@ -410,6 +408,21 @@ fn definitions() {
         ),
     ] {
         // CALL's procedure is opaque whether it is known or not.
+        known(sql, expected);
+    }
+}
+
+#[test]
+fn roles() {
+    for (sql, expected) in [
+        ("CREATE ROLE x", "plain"),
+        ("ALTER ROLE x SET search_path = a", "Roles"),
+        ("ALTER DATABASE d RESET ALL", "Roles"),
+        ("REVOKE a FROM b", "Roles"),
+        ("GRANT a TO b WITH ADMIN OPTION", "Roles"),
+        ("DROP OWNED BY x", "Roles may:temp_table Ddl"),
+        ("GRANT SELECT (a), INSERT ON t TO x", "plain"),
+    ] {
         known(sql, expected);
     }
 }

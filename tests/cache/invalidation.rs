@@ -50,6 +50,24 @@ fn what_a_transaction_writes_is_seen_when_it_commits() {
     a.run("rollback");
 }
 
+/// The upstream has to be brought to the writer's settings first, in the same round trip.
+#[test]
+fn what_a_transaction_writes_under_other_settings_is_seen_as_well() {
+    let world = World::new(2, "");
+    let (mut a, mut b) = (world.client(), world.client());
+    let sql = "select v from kv where k = 4";
+    a.run("set work_mem = '5MB'");
+    for n in 1..4 {
+        b.run(sql);
+        assert_reason(&b.run(sql), "hit");
+        a.run("begin");
+        a.run(&format!("update kv set v = {n} where k = 4"));
+        assert_eq!(b.value(sql), (n - 1).to_string());
+        a.run("commit");
+        assert_eq!(b.value(sql), n.to_string());
+    }
+}
+
 #[test]
 fn ddl_and_privileges_empty_it() {
     let world = World::new(2, "");

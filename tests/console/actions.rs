@@ -87,6 +87,13 @@ fn wait_for(admin: &mut Client, column: &str, count: i64) {
     eventually(column, || (pool(admin, column) == count).then_some(()));
 }
 
+fn wait_for_pause(admin: &mut Client) {
+    eventually("the pause", || {
+        let paused = cell(admin, "SHOW DATABASES", ("name", "postgres"), "paused");
+        (paused.as_deref() == Some("1")).then_some(())
+    });
+}
+
 #[test]
 fn pause_lets_transactions_end_and_clients_wait() {
     let postgres = Postgres::start();
@@ -97,10 +104,7 @@ fn pause_lets_transactions_end_and_clients_wait() {
     idle.run("select 1");
     let mut pausing = console(&proxy);
     pausing.send(&query("PAUSE")).unwrap();
-    eventually("the pause", || {
-        let paused = cell(&mut admin, "SHOW STATE", ("key", "paused"), "value");
-        (paused.as_deref() == Some("yes")).then_some(())
-    });
+    wait_for_pause(&mut admin);
     // Idle upstreams are closed at once; the one in use stays as long as its transaction.
     wait_for(&mut admin, "sv_idle", 0);
     idle.send(&query("select 2")).unwrap();
@@ -155,16 +159,17 @@ fn a_pause_that_is_given_up_is_taken_back() {
     busy.run("select 1");
     let mut other = proxy.client();
     // By a cancel.
-    let mut admin = console(&proxy);
+    let (mut admin, mut looking) = (console(&proxy), console(&proxy));
     admin.send(&query("PAUSE postgres")).unwrap();
+    wait_for_pause(&mut looking);
     other.send(&query("select 2")).unwrap();
-    let mut looking = console(&proxy);
     wait_for(&mut looking, "cl_waiting", 1);
     cancel(proxy.address, &admin.key()).unwrap();
     assert_eq!(admin.until(b'Z').unwrap().sqlstate(), "57014");
     assert_eq!(other.until(b'Z').unwrap().value().as_deref(), Some("2"));
     // By hanging up.
     admin.send(&query("PAUSE")).unwrap();
+    wait_for_pause(&mut looking);
     other.send(&query("select 3")).unwrap();
     wait_for(&mut looking, "cl_waiting", 1);
     drop(admin);
@@ -181,9 +186,9 @@ fn in_session_mode_pause_waits_for_clients_to_leave() {
     let proxy = start(&postgres, "pool.mode = \"session\"\n");
     let mut client = proxy.client();
     client.run("select 1");
-    let mut admin = console(&proxy);
+    let (mut admin, mut looking) = (console(&proxy), console(&proxy));
     admin.send(&query("PAUSE")).unwrap();
-    let mut looking = console(&proxy);
+    wait_for_pause(&mut looking);
     let reasons = cell(
         &mut looking,
         "SHOW PINS",

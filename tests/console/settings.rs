@@ -2,8 +2,10 @@
 
 use super::actions::cell;
 use super::{console, psql, start};
+use crate::support::eventually;
 use crate::support::postgres::Postgres;
-use crate::support::wire::Client;
+use crate::support::proxy::Proxy;
+use crate::support::wire::{Client, bind, execute, parse, sync};
 
 fn setting(admin: &mut Client, key: &str) -> (String, String) {
     let column =
@@ -80,5 +82,62 @@ fn reload_says_what_changed_and_what_has_to_wait() {
         "{err}"
     );
     assert_eq!(client.value("select 1"), "1");
+    proxy.stop();
+}
+
+/// Sessions that run live by the new configuration from their next transaction on: upstreams of the
+/// old one are closed as they come back, also when the database is somewhere else now.
+#[test]
+fn a_reload_reaches_the_sessions_that_run() {
+    let (old, new) = (Postgres::start(), Postgres::start());
+    let name = |postgres: &Postgres, name: &str| {
+        let mut admin = postgres.admin();
+        admin.run("create table place (name text)");
+        admin.run(&format!("insert into place values ('{name}')"));
+    };
+    name(&old, "old");
+    name(&new, "new");
+    let cached = "cache.level = \"ryw\"\n";
+    let proxy = Proxy::configured(old.address, &format!("{cached}pool.size_max = 1\n"));
+    let (mut idle, mut busy) = (proxy.client(), proxy.client());
+    let place = "select name from place";
+    let ask = [bind("", "s", &[]), execute("", 0), sync()].concat();
+    idle.send(&[parse("s", place), sync()].concat()).unwrap();
+    idle.until(b'Z').unwrap();
+    let prepared = |client: &mut Client| {
+        client.send(&ask).unwrap();
+        client.until(b'Z').unwrap().value().unwrap()
+    };
+    assert_eq!(prepared(&mut idle), "old");
+    busy.run("begin");
+    assert_eq!(busy.value(place), "old");
+    // Another size: there is room for a second one, for clients that are there already.
+    proxy.reconfigure(old.address, &format!("{cached}pool.size_max = 2\n"));
+    assert_eq!(idle.value("select 1"), "1");
+    let mut admin = console(&proxy);
+    eventually("one upstream in use", || {
+        (cell(
+            &mut admin,
+            "SHOW POOLS",
+            ("database", "postgres"),
+            "sv_active",
+        )
+        .as_deref()
+            == Some("1"))
+        .then_some(())
+    });
+    // Another server.
+    proxy.reconfigure(new.address, &format!("{cached}pool.size_max = 2\n"));
+    assert_eq!(prepared(&mut idle), "new");
+    assert_eq!(idle.value(place), "new");
+    assert_eq!(prepared(&mut idle), "new");
+    // The transaction ends where it began.
+    assert_eq!(busy.value(place), "old");
+    busy.run("commit");
+    assert_eq!(busy.value(place), "new");
+    let mut admin = old.admin();
+    eventually("no upstream of the old one", || {
+        (Postgres::upstreams(&mut admin, "true") == 0).then_some(())
+    });
     proxy.stop();
 }

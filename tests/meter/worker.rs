@@ -180,8 +180,15 @@ impl Worker {
             50..55 => self.read_in_failed_transaction(),
             55..90 => self.read_in_pipeline(),
             90..92 if self.has(Habit::Vanish) => self.vanish(),
+            92..100 => self.adjust(),
             _ => self.read(),
         }
+    }
+
+    /// From now on an upstream has to be brought to other settings before it serves this client.
+    fn adjust(&mut self) -> Step {
+        let size = self.random.u8(4..7);
+        self.simple(&format!("set work_mem = '{size}MB'"))
     }
 
     /// After a step that did not get through: no transaction is left open, no dead connection kept.

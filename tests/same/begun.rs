@@ -143,6 +143,10 @@ fn errors() -> Vec<Script> {
 }
 
 fn modes() -> Vec<Script> {
+    [modes_first(), modes_late()].concat()
+}
+
+fn modes_first() -> Vec<Script> {
     vec![
         script("isolation levels").queries(&[
             "begin isolation level repeatable read",
@@ -166,10 +170,35 @@ fn modes() -> Vec<Script> {
             "show transaction_isolation",
             "commit",
         ]),
+    ]
+}
+
+fn modes_late() -> Vec<Script> {
+    vec![
         script("set transaction after a read").queries(&[
             "begin",
             "select count(*) from pg_class where relname = 'item'",
             "set transaction isolation level serializable",
+            "rollback",
+        ]),
+        script("an isolation level that comes too late").queries(&[
+            "begin",
+            ITEMS,
+            "set transaction isolation level serializable",
+            "rollback",
+            "begin",
+            ITEMS,
+            "set local transaction_isolation = 'repeatable read'",
+            "rollback",
+            "begin",
+            ITEMS,
+            "savepoint a",
+            "set transaction isolation level serializable",
+            "rollback",
+            "begin",
+            ITEMS,
+            "lock table item",
+            "set transaction deferrable",
             "rollback",
         ]),
         script("read only at last").queries(&[

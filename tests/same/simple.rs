@@ -2,11 +2,13 @@
 
 use super::check;
 use crate::support::script::{Script, script};
-use crate::support::wire::{flush, function_call, query, raw, sync, terminate};
+use crate::support::wire::{
+    bind, execute, flush, function_call, parse, query, raw, sync, terminate,
+};
 
 #[test]
 fn simple_queries() {
-    check(&[queries(), odd_messages()].concat());
+    check(&[queries(), odd_messages(), goodbyes()].concat());
 }
 
 fn queries() -> Vec<Script> {
@@ -107,17 +109,6 @@ fn odd_messages() -> Vec<Script> {
             .send(&[function_call(2, &[])])
             .ready()
             .query("select 1"),
-        script("terminate")
-            .query("select 1")
-            .send(&[terminate()])
-            .end(),
-        script("terminate in a transaction")
-            .query("begin")
-            .send(&[terminate()])
-            .end(),
-        script("a query behind terminate")
-            .send(&[terminate(), query("select 1")])
-            .end(),
         script("an unknown message").send(&[raw(b'y', b"?")]).end(),
         script("a length below four")
             .send(&[b"Q\0\0\0\x03".to_vec()])
@@ -143,6 +134,35 @@ fn odd_messages() -> Vec<Script> {
             .ready(),
         script("a password message after login")
             .send(&[raw(b'p', b"x\0")])
+            .end(),
+    ]
+}
+
+fn goodbyes() -> Vec<Script> {
+    vec![
+        script("terminate")
+            .query("select 1")
+            .send(&[terminate()])
+            .end(),
+        script("terminate in a transaction")
+            .query("begin")
+            .send(&[terminate()])
+            .end(),
+        script("a query, and goodbye in one write")
+            .send(&[query("insert into log (line) values ('last')"), terminate()])
+            .end(),
+        script("a request, and goodbye in one write")
+            .send(&[
+                parse("", "insert into log (line) values ('last')"),
+                bind("", "", &[]),
+                execute("", 0),
+                flush(),
+            ])
+            .until(b'C')
+            .send(&[sync(), terminate()])
+            .end(),
+        script("a query behind terminate")
+            .send(&[terminate(), query("select 1")])
             .end(),
     ]
 }

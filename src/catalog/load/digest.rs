@@ -29,7 +29,7 @@ const DIGEST: &str = "WITH temporary AS (SELECT c.oid FROM pg_catalog.pg_class c
      <|pg_type WHERE typtype OPERATOR(pg_catalog.<>) 'c' AND typelem OPERATOR(pg_catalog.=) 0::pg_catalog.oid|>, \
      <|pg_enum|>, <|pg_range|>, <|pg_collation|>, <|pg_extension|>, <|pg_namespace WHERE nspname::pg_catalog.text OPERATOR(pg_catalog.!~) '^pg_(toast_)?temp_'|>, <|pg_event_trigger|>, \
      <|pg_ts_config|>, <|pg_ts_config_map|>, <|pg_ts_dict|>, <|pg_ts_template|>, <|pg_ts_parser|>, \
-     <|pg_foreign_server|>, <|pg_foreign_table|>, <|pg_db_role_setting|>, <|pg_auth_members|>, <|pg_database WHERE datname OPERATOR(pg_catalog.=) pg_catalog.current_database()|>, \
+     <|pg_foreign_server|>, <|pg_foreign_table|>, <|pg_auth_members|>, <|pg_database WHERE datname OPERATOR(pg_catalog.=) pg_catalog.current_database()|>, \
      (SELECT pg_catalog.sum(pg_catalog.hashtextextended(pg_catalog.concat_ws(',', r.oid, r.rolname, r.rolsuper, \
          r.rolinherit, r.rolbypassrls, r.rolcreaterole, r.rolreplication), 0)) FROM pg_catalog.pg_roles r), \
      (SELECT pg_catalog.hashtextextended(pg_catalog.string_agg(pg_catalog.current_setting(n.n, true), '|'), 0) \
@@ -40,7 +40,7 @@ const DIGEST: &str = "WITH temporary AS (SELECT c.oid FROM pg_catalog.pg_class c
          'gin_fuzzy_search_limit', 'zero_damaged_pages', 'ignore_checksum_failure', 'ignore_system_indexes', \
          'allow_system_table_mods', 'default_transaction_isolation', 'session_replication_role', \
          'local_preload_libraries']) n(n)), \
-     pg_catalog.pg_postmaster_start_time(), pg_catalog.pg_is_in_recovery())";
+     pg_catalog.pg_postmaster_start_time(), pg_catalog.pg_is_in_recovery()), <|pg_db_role_setting|>";
 
 /// The question, written out: `<|table WHERE ...|>` is what a table is told by, `{column}` says that
 /// it is not the number of a temporary table.
@@ -58,7 +58,21 @@ static QUERY: LazyLock<String> = LazyLock::new(|| {
     query
 });
 
-/// The digest of what a snapshot is made of.
-pub(in crate::catalog) async fn digest(client: &Client) -> Result<String, Error> {
-    client.query_typed_one(&QUERY, &[]).await?.try_get(0)
+/// See the module's text.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(in crate::catalog) struct Digest {
+    /// Of what a snapshot is made of.
+    catalog: String,
+    /// Of what is set for roles and databases of the server (ALTER ROLE ... SET): sessions that
+    /// begin later run under it.
+    pub(in crate::catalog) settings: String,
+}
+
+/// What there is now.
+pub(in crate::catalog) async fn digest(client: &Client) -> Result<Digest, Error> {
+    let row = client.query_typed_one(&QUERY, &[]).await?;
+    Ok(Digest {
+        catalog: row.try_get(0)?,
+        settings: row.try_get(1)?,
+    })
 }

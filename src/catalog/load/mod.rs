@@ -15,7 +15,7 @@ use std::sync::Arc;
 
 use tokio_postgres::{Client, Error, Row};
 
-pub(super) use self::digest::digest;
+pub(super) use self::digest::{Digest, digest};
 use super::Declared;
 use super::facts::Facts;
 use super::known::Known;

@@ -136,7 +136,7 @@ async fn epochs_and_lost_commits() {
         .await
         .unwrap();
     let generations = Generations::new();
-    let catalog = Catalog::new(Arc::clone(&generations), Arc::default());
+    let catalog = Catalog::new(Arc::clone(&generations), Arc::default(), Arc::default());
     let keeper = Arc::clone(&catalog);
     let keeper = keeper.keep(move || Server::connect(port), Duration::from_millis(50));
     let keeper = tokio::spawn(keeper);
@@ -184,7 +184,7 @@ async fn a_lost_connection_is_a_new_epoch() {
     let port = server.port;
     let direct = Server::connect(port).await.unwrap();
     let generations = Generations::new();
-    let catalog = Catalog::new(Arc::clone(&generations), Arc::default());
+    let catalog = Catalog::new(Arc::clone(&generations), Arc::default(), Arc::default());
     let keeper = Arc::clone(&catalog);
     let keeper = keeper.keep(move || Server::connect(port), Duration::from_millis(50));
     let keeper = tokio::spawn(keeper);

@@ -917,8 +917,16 @@ fn text_names(text: &str) -> bool {
         if token.kind != Token::Word || !may_change(word) {
             return true;
         }
-        let before = at.checked_sub(1).and_then(|at| tokens.get(at));
-        // A statement starts the text, a parenthesis, or follows one.
-        before.is_some_and(|before| !matches!(before.kind, Token::Open | Token::Semicolon))
+        let before = |n: usize| at.checked_sub(n).and_then(|at| tokens.get(at));
+        // A statement starts the text, or the parenthesis of a CTE; in one behind a function's name a
+        // column may have that name.
+        before(1).is_some_and(|one| match one.kind {
+            Token::Semicolon => false,
+            Token::Open => before(2).is_some_and(|two| {
+                let word = text[two.start..two.end].to_ascii_lowercase();
+                two.kind == Token::Word && word != "as" && word != "materialized"
+            }),
+            _ => true,
+        })
     })
 }
