@@ -188,7 +188,13 @@ fn relay(ground: &Ground, address: SocketAddr) -> Result<Command, Error> {
 fn pgweir(ground: &Ground, address: SocketAddr, entry: Entry, cache: &str) -> Command {
     let mut command = Command::new(env!("CARGO_BIN_EXE_pgweir"));
     command.env_clear();
-    command.args(["serve", "--listen", &address.to_string()]);
+    command.args([
+        "serve",
+        "--listen",
+        &address.to_string(),
+        "--admin-listen",
+        "",
+    ]);
     command.args(["--pool-size", POOL_SIZE, "--max-clients", "12000"]);
     command.args(["--cache", cache]);
     let upstream = ground.server.address;

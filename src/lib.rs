@@ -25,6 +25,8 @@
 //! 8. At rest, idle, and owing nothing, the upstream is proven clean or reset, and goes back;
 //!    session state that cannot move pins it instead ([`sql::effect::SessionState`]).
 //!
+//! What happens on the way is counted by the [`metrics`].
+//!
 //! # Invariants
 //!
 //! - [`wire`] and [`sql`] know no sockets, no clock, no configuration; [`pool`] knows no sessions;
@@ -51,6 +53,7 @@ pub mod explain;
 pub mod invalidate;
 pub mod limits;
 pub mod listen;
+pub mod metrics;
 pub mod moment;
 pub mod pool;
 pub mod reason;

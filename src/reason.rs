@@ -113,6 +113,11 @@ impl Reason {
         Self::Shadow,
     ];
 
+    /// Whether it was looked up in vain. The others but a hit were not looked up.
+    pub fn is_miss(self) -> bool {
+        matches!(self, Self::Miss | Self::Expired | Self::Stale | Self::Dirty)
+    }
+
     /// Its place in [`Reason::ALL`].
     pub fn index(self) -> usize {
         self as usize

@@ -62,6 +62,13 @@ where
         .await
         .map_err(|error| format!("cannot listen on {address} (listen.address): {error}"))?;
     let (door, mut orders) = Door::new(&loaded).map_err(|error| error.to_string())?;
+    if let Some(address) = &loaded.config.admin.address.0 {
+        let served = std::net::TcpListener::bind(address).and_then(|tcp| door.serve_http(tcp));
+        let address = served.map_err(|error| {
+            format!("cannot listen on {address} (admin.address, \"\" for none): {error}")
+        })?;
+        tracing::info!("metrics and health at http://{address}");
+    }
     door.warm_up();
     announce(&loaded.config, &listener);
     let mut running = Running {

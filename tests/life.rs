@@ -262,6 +262,8 @@ fn too_few_open_files_are_said_to_be_too_few() {
         url,
         "--auth",
         "trust",
+        "--admin-listen",
+        "",
         "--listen",
         "127.0.0.1:0",
     ];
@@ -293,6 +295,8 @@ fn the_soft_limit_on_open_files_does_not_matter() {
         url,
         "--auth",
         "trust",
+        "--admin-listen",
+        "",
         "--listen",
         "127.0.0.1:0",
     ];
@@ -314,6 +318,8 @@ fn an_address_that_is_taken_is_named() {
         "postgres://u@127.0.0.1:1/d",
         "--auth",
         "trust",
+        "--admin-listen",
+        "",
         "--listen",
         &address,
     ];

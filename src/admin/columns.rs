@@ -2,7 +2,7 @@
 //! what they mean there, because exporters, dashboards and scripts know them.
 
 use super::Kind;
-use super::Kind::{Int, Text};
+use super::Kind::{Float, Int, Text};
 
 /// A table's columns.
 pub type Columns = &'static [(&'static str, Kind)];
@@ -10,7 +10,8 @@ pub type Columns = &'static [(&'static str, Kind)];
 /// One row for each fact.
 pub const CACHE: Columns = &[("name", Text), ("value", Text)];
 
-/// One row for each shape.
+/// One row for each shape. Times are in milliseconds: to the first byte of upstreams' answers and to
+/// the last byte of all, and where the time of those went that upstreams answered.
 pub const QUERIES: Columns = &[
     ("shape", Text),
     ("database", Text),
@@ -19,8 +20,56 @@ pub const QUERIES: Columns = &[
     ("misses", Int),
     ("bypasses", Int),
     ("reason", Text),
+    ("reasons", Text),
+    ("rows", Int),
+    ("bytes", Int),
+    ("first_p50", Float),
+    ("first_p95", Float),
+    ("first_p99", Float),
+    ("last_p50", Float),
+    ("last_p95", Float),
+    ("last_p99", Float),
+    ("queue_time", Float),
+    ("upstream_time", Float),
+    ("client_time", Float),
+    ("invalidated_by", Text),
     ("text", Text),
 ];
+
+/// Totals since the start, and averages of the last minute or two; times are in microseconds.
+pub const STATS: Columns = &[
+    ("database", Text),
+    ("total_server_assignment_count", Int),
+    ("total_xact_count", Int),
+    ("total_query_count", Int),
+    ("total_received", Int),
+    ("total_sent", Int),
+    ("total_xact_time", Int),
+    ("total_query_time", Int),
+    ("total_wait_time", Int),
+    ("avg_server_assignment_count", Int),
+    ("avg_xact_count", Int),
+    ("avg_query_count", Int),
+    ("avg_recv", Int),
+    ("avg_sent", Int),
+    ("avg_xact_time", Int),
+    ("avg_query_time", Int),
+    ("avg_wait_time", Int),
+];
+
+pub const STATS_TOTALS: Columns = &[
+    ("database", Text),
+    ("server_assignment_count", Int),
+    ("xact_count", Int),
+    ("query_count", Int),
+    ("bytes_received", Int),
+    ("bytes_sent", Int),
+    ("xact_time", Int),
+    ("query_time", Int),
+    ("wait_time", Int),
+];
+
+pub const STATS_AVERAGES: Columns = STATS_TOTALS;
 
 pub const TABLES: Columns = &[
     ("database", Text),
@@ -29,6 +78,7 @@ pub const TABLES: Columns = &[
     ("hits", Int),
     ("writes", Int),
     ("invalidations", Int),
+    ("hit_ratio", Float),
 ];
 
 pub const BYPASSES: Columns = &[("reason", Text), ("queries", Int), ("meaning", Text)];

@@ -38,6 +38,9 @@ pub enum Show {
     Mem,
     State,
     Pins,
+    Stats,
+    StatsTotals,
+    StatsAverages,
     Cache,
     Queries,
     Tables,
@@ -46,7 +49,7 @@ pub enum Show {
 
 impl Show {
     /// Each with its word and a line for help.
-    pub const ALL: [(&'static str, Self, &'static str); 18] = [
+    pub const ALL: [(&'static str, Self, &'static str); 21] = [
         ("HELP", Self::Help, "This list"),
         ("VERSION", Self::Version, "Which pgweir this is"),
         ("POOLS", Self::Pools, "Each pool: its clients and upstreams"),
@@ -65,6 +68,17 @@ impl Show {
         ("MEM", Self::Mem, "Where memory goes"),
         ("STATE", Self::State, "Whether everything is paused"),
         ("PINS", Self::Pins, "Who keeps an upstream, and why"),
+        (
+            "STATS",
+            Self::Stats,
+            "What each database did, in all and lately",
+        ),
+        ("STATS_TOTALS", Self::StatsTotals, "The same: in all"),
+        (
+            "STATS_AVERAGES",
+            Self::StatsAverages,
+            "The same: a second, and for each",
+        ),
         ("CACHE", Self::Cache, "The cache as a whole"),
         (
             "QUERIES",

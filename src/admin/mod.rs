@@ -1,7 +1,8 @@
 //! The console: a database that does not exist, whose tables are what the proxy knows of itself.
 //!
 //! [`command`] reads what a client asks, [`console`] talks with it, [`show`] turns tables into
-//! frames. What there is to show, and what can be done, comes from elsewhere, through [`Facts`].
+//! frames. What there is to show, and what can be done, comes from elsewhere, through [`Facts`]. The
+//! [`http`] server tells the same to programs: it sees all of it at one moment, as a [`view`].
 
 pub mod action;
 pub mod columns;
@@ -9,7 +10,9 @@ pub mod command;
 pub mod console;
 pub mod driver;
 mod extended;
+pub mod http;
 pub mod show;
+pub mod view;
 
 use std::future::Future;
 use std::pin::Pin;
@@ -25,8 +28,17 @@ pub trait Facts: std::fmt::Debug + Send + Sync {
     /// reads slowly keeps it in memory.
     fn show(&self, what: Show, dialect: Dialect) -> Table;
 
+    /// All that is counted and measured, for programs.
+    fn view(&self, detail: view::Detail) -> view::View;
+
     /// Does it, and waits until it is done. Dropping the future takes back what can be taken back.
     fn act<'a>(&'a self, action: &'a Action) -> Doing<'a>;
+
+    /// Forgets results; how many.
+    ///
+    /// # Errors
+    /// What the client is told, when nothing is known of what it named.
+    fn purge(&self, what: &Purge) -> Result<u64, PgError>;
 }
 
 /// An action under way.

@@ -9,14 +9,14 @@
 //! [`Live::Live`].
 
 use std::collections::{BTreeMap, HashMap};
-use std::sync::atomic::Ordering::SeqCst;
+use std::sync::atomic::Ordering::{Relaxed, SeqCst};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError, RwLock};
 
 use foldhash::fast::RandomState;
 use tokio::sync::Notify;
 
 use super::held::Held;
-use super::stamp::{Counter, Watched, Whole};
+use super::stamp::{Counter, Watched, Whole, next_move};
 pub use super::stamp::{Deps, Live, Stamp};
 
 /// Relations with a counter of their own, per database: at some 60 bytes each, 6 MB. Beyond it,
@@ -58,6 +58,17 @@ pub enum WriteSet<'a> {
     Everything,
     /// The catalog; the epoch moves, too.
     Definitions,
+}
+
+/// What made results stale.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Moved {
+    /// A write to it.
+    Relation(u32),
+    /// A write of which nobody knows what it touched.
+    Everything,
+    /// The schema or privileges changed.
+    Catalog,
 }
 
 /// A write under way: its relations are dirty as long as it lives. Dropped without
@@ -122,14 +133,29 @@ impl Generations {
     /// catalog of the new epoch.
     pub fn bump_epoch(&self) {
         self.whole.epoch.fetch_add(1, SeqCst);
+        self.whole.epoch_moved.store(next_move(), Relaxed);
         self.wake.notify_one();
     }
 
     /// Makes results that depend on these relations stale, as if they had been written.
     pub fn bump(&self, relations: &[u32]) {
         for counter in self.counters(relations) {
-            counter.generation.fetch_add(1, SeqCst);
+            counter.move_on();
         }
+    }
+
+    /// What of these was written last, as far as anything was. For people; not for the data path.
+    pub fn last_moved(&self, relations: &[u32]) -> Option<Moved> {
+        let single = relations.iter().filter_map(|oid| {
+            let counter = self.counters(&[*oid]).pop()?;
+            Some((counter.moved(), Moved::Relation(*oid)))
+        });
+        let whole = [
+            (self.whole.everything.moved(), Moved::Everything),
+            (self.whole.epoch_moved.load(Relaxed), Moved::Catalog),
+        ];
+        let last = single.chain(whole).max_by_key(|(moved, _)| *moved)?;
+        (last.0 > 0).then_some(last.1)
     }
 
     /// What a result that depends on these relations watches.
@@ -255,14 +281,14 @@ impl Generations {
         match &marks.touched {
             Touched::Relations(counters) => {
                 for counter in counters {
-                    counter.generation.fetch_add(1, SeqCst);
+                    counter.move_on();
                 }
             }
             Touched::Everything => {
-                self.whole.everything.generation.fetch_add(1, SeqCst);
+                self.whole.everything.move_on();
             }
             Touched::Definitions => {
-                self.whole.everything.generation.fetch_add(1, SeqCst);
+                self.whole.everything.move_on();
                 self.bump_epoch();
             }
         }
@@ -414,7 +440,10 @@ mod tests {
         assert_eq!(one.state(), Live::Dirty);
         assert_eq!(other.state(), Live::Live);
         assert!(all.stamp(0, &[2]).is_none());
+        assert_eq!(all.last_moved(&[1, 2]), None);
         dirty.settle();
+        assert_eq!(all.last_moved(&[2, 1]), Some(Moved::Relation(2)));
+        assert_eq!(all.last_moved(&[3]), None);
         assert_eq!(one.state(), Live::Stale);
         assert_eq!(other.state(), Live::Live);
         let anew = all.stamp(0, &[2, 1, 2]).unwrap();
@@ -426,8 +455,10 @@ mod tests {
         assert_eq!(other.state(), Live::Dirty);
         dirty.settle();
         assert_eq!(other.state(), Live::Stale);
+        assert_eq!(all.last_moved(&[2, 3]), Some(Moved::Everything));
         assert_eq!(all.epoch(), 0);
         all.bump(&[9]);
+        assert_eq!(all.last_moved(&[9]), Some(Moved::Relation(9)));
         assert_eq!(anew.state(), Live::Stale);
     }
 

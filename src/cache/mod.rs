@@ -12,7 +12,6 @@ mod held;
 pub mod key;
 pub mod rules;
 mod stamp;
-pub mod stats;
 mod store;
 
 #[cfg(test)]

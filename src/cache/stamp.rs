@@ -1,7 +1,7 @@
 //! Counters, and what remembers their numbers: a stamp on everything that was read.
 
 use std::sync::Arc;
-use std::sync::atomic::{AtomicU64, Ordering::SeqCst};
+use std::sync::atomic::{AtomicU64, Ordering::Relaxed, Ordering::SeqCst};
 
 /// How often a relation was written, and how many writes of it are under way.
 ///
@@ -11,12 +11,24 @@ use std::sync::atomic::{AtomicU64, Ordering::SeqCst};
 pub(super) struct Counter {
     pub(super) generation: AtomicU64,
     pub(super) dirty: AtomicU64,
+    /// The number of its last move among all moves of the process; 0 before the first. For people only.
+    moved: AtomicU64,
+}
+
+/// Moves of any counter so far.
+static MOVES: AtomicU64 = AtomicU64::new(0);
+
+/// The next number of a move.
+pub(super) fn next_move() -> u64 {
+    MOVES.fetch_add(1, Relaxed) + 1
 }
 
 /// What concerns all relations of one database.
 #[derive(Debug, Default)]
 pub(super) struct Whole {
     pub(super) epoch: AtomicU64,
+    /// As a counter's own.
+    pub(super) epoch_moved: AtomicU64,
     /// Writes of which nobody knows what they touch.
     pub(super) everything: Counter,
 }
@@ -59,6 +71,17 @@ pub struct Stamp {
 }
 
 impl Counter {
+    /// What it counts was written.
+    pub(super) fn move_on(&self) {
+        self.generation.fetch_add(1, SeqCst);
+        self.moved.store(next_move(), Relaxed);
+    }
+
+    /// The number of its last move.
+    pub(super) fn moved(&self) -> u64 {
+        self.moved.load(Relaxed)
+    }
+
     fn is_dirty(&self) -> bool {
         self.dirty.load(SeqCst) > 0
     }

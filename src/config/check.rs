@@ -345,6 +345,11 @@ impl Checks<'_> {
                     .to_owned(),
             );
         }
+        if let Some(address) = admin.address.0.as_deref().filter(|text| !is_local(text)) {
+            warnings.push(format!(
+                "admin.address = {address}: whoever reaches it sees the names of users, databases and tables"
+            ));
+        }
         if cache.result_bytes_max > cache.bytes_max {
             warnings.push(
                 "cache.result_bytes_max is larger than cache.bytes_max, in which results have to fit"

@@ -39,7 +39,7 @@ pub use show::Line;
 pub use target::{
     ChannelBinding, Host, SessionAttrs, SslMode, SslNegotiation, Target, UpstreamTls,
 };
-pub use value::{Kind, read_duration};
+pub use value::{Kind, Perhaps, read_duration};
 pub use word::Word;
 
 use crate::admin::Role;
@@ -160,9 +160,14 @@ impl Network {
     }
 }
 
-/// The console.
+/// The console, and the HTTP server.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Admin {
+    /// Where the HTTP server listens, if it does.
+    pub address: Perhaps,
+    /// What a client of the HTTP server has to show before it may change anything; without one
+    /// nobody may.
+    pub token: Option<Secret>,
     /// Who may do everything.
     pub users: Vec<String>,
     /// Who may look.

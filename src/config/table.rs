@@ -8,7 +8,7 @@ use Fallback::{Computed, Is, Required, Unset};
 
 use super::setting::{Fallback, Reload, Setting, kind_of, settings};
 use super::target::{ChannelBinding, SessionAttrs, Target, UpstreamTls};
-use super::value::Value;
+use super::value::{Perhaps, Value};
 use super::word::{Word, words};
 use super::{
     Admin, Auth, AuthMode, Cache, Config, Database, ForeignTables, Listen, ListenTls, Log,
@@ -96,6 +96,10 @@ pub static SETTINGS: &[Setting<Config>] = settings! { Config;
         => cache.row_security: "refuse or keyed: tables under row security";
     "cache.foreign_tables", Is("refuse"), Live
         => cache.foreign_tables: "refuse or ttl: tables that others change";
+    "admin.address" ["admin-listen", "HOST:PORT"], Is("127.0.0.1:6433"), Restart
+        => admin.address: "HTTP: /metrics, /healthz, /readyz, /api/v1; \"\" is off";
+    "admin.token", Unset, Live
+        => admin.token: "Who shows it may purge the cache by HTTP";
     "admin.users", Computed("the user of upstream.url", admin_users), Live
         => admin.users: "Who may do everything in the console";
     "admin.stats_users", Is(""), Live
@@ -238,6 +242,8 @@ pub(super) fn blank() -> Config {
         },
         cache: blank_cache(),
         admin: Admin {
+            address: Perhaps(None),
+            token: None,
             users: Vec::new(),
             stats_users: Vec::new(),
             databases: Vec::new(),

@@ -129,6 +129,23 @@ impl Value for String {
     }
 }
 
+/// A text that may be empty, which means that there is to be none.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Perhaps(pub Option<String>);
+
+impl Value for Perhaps {
+    const KIND: Kind = Kind::Text;
+
+    fn read(text: &str) -> Result<Self, Fault> {
+        let text = text.trim();
+        Ok(Self((!text.is_empty()).then(|| text.to_owned())))
+    }
+
+    fn write(&self) -> Option<String> {
+        Some(self.0.clone().unwrap_or_default())
+    }
+}
+
 impl Value for PathBuf {
     const KIND: Kind = Kind::Text;
 

@@ -253,7 +253,13 @@ async fn spawn_pgweir(
         // By the environment, where `ps` does not show the password. Nothing else of it: a
         // PGWEIR_LISTEN of the user's is not meant for the demo.
         command.env_clear().env("PGWEIR_UPSTREAM", upstream);
-        command.args(["serve", "--listen", &address.to_string()]);
+        command.args([
+            "serve",
+            "--listen",
+            &address.to_string(),
+            "--admin-listen",
+            "",
+        ]);
         command.arg("--tls-cert").arg(&server.certificate);
         command.arg("--tls-key").arg(&server.key);
         command.args(["--tls", "require", "--pool-min-idle", "1"]);

@@ -65,7 +65,7 @@ impl Known {
                 let order = |reply| Order::Set(key, value.clone(), reply);
                 done.notices = self.desk.ask(order).await?;
             }
-            Action::Purge(what) => done.count = Some(self.purge(what)?),
+            Action::Purge(what) => done.count = Some(self.forget(what)?),
             Action::Shutdown(when) => self.desk.tell(Order::Shutdown(*when)).await?,
         }
         Ok(done)
@@ -108,7 +108,8 @@ impl Known {
         }
     }
 
-    fn purge(&self, what: &Purge) -> Result<u64, PgError> {
+    /// Forgets results; how many.
+    pub(super) fn forget(&self, what: &Purge) -> Result<u64, PgError> {
         let Some(shared) = &self.caching else {
             return Ok(0);
         };

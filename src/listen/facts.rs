@@ -2,17 +2,24 @@
 //! in [`people`](super::people), what it can do in [`actions`](super::actions).
 
 use std::sync::Arc;
+use std::sync::atomic::AtomicBool;
+use std::time::SystemTime;
 
-use arc_swap::ArcSwap;
+use arc_swap::{ArcSwap, ArcSwapOption};
+use tokio::sync::watch;
 
 use super::orders::Desk;
-use crate::admin::{Action, Dialect, Doing, Facts, Show, Table, columns};
-use crate::config::{Database, Host, Listen, Loaded, Reload, Target, Word, pgbouncer};
+use super::stats::{Notes, Stats};
+use crate::admin::view::{Detail, View};
+use crate::admin::{Action, Dialect, Doing, Facts, Purge, Show, Table, columns};
+use crate::config::{Database, Host, Listen, Loaded, Reload, Secret, Target, Word, pgbouncer};
 use crate::limits::{Counts, Kind};
+use crate::metrics::shape::ShapeCounts;
 use crate::pool::pools::{Plan, Pools};
 use crate::reason::Reason;
 use crate::session::caching::Shared;
 use crate::session::cancel::Registry;
+use crate::wire::error::PgError;
 
 /// See the module's text.
 #[derive(Debug)]
@@ -25,6 +32,15 @@ pub(super) struct Known {
     pub(super) listen: ArcSwap<Listen>,
     /// `SHOW CONFIG`, which changes with each reload.
     settings: ArcSwap<Table>,
+    pub(super) started: SystemTime,
+    /// The process is stopping.
+    pub(super) draining: Arc<AtomicBool>,
+    /// How many connections there are.
+    pub(super) running: watch::Receiver<usize>,
+    pub(super) cache_bytes_max: u64,
+    pub(super) notes: Notes,
+    /// What allows changes by HTTP.
+    pub(super) token: ArcSwapOption<Secret>,
 }
 
 impl Known {
@@ -32,8 +48,9 @@ impl Known {
         loaded: &Loaded,
         (pools, caching): (Arc<Pools>, Option<Arc<Shared>>),
         (registry, counts): (Arc<Registry>, Arc<Counts>),
-        desk: Desk,
+        (draining, running, desk): (Arc<AtomicBool>, watch::Receiver<usize>, Desk),
     ) -> Self {
+        let config = &loaded.config;
         Self {
             pools,
             caching,
@@ -42,11 +59,19 @@ impl Known {
             desk,
             listen: ArcSwap::from_pointee(loaded.config.listen.clone()),
             settings: ArcSwap::from_pointee(settings(loaded)),
+            started: SystemTime::now(),
+            notes: Notes::default(),
+            draining,
+            running,
+            cache_bytes_max: config.cache.bytes_max.0,
+            token: ArcSwapOption::from(config.admin.token.clone().map(Arc::new)),
         }
     }
 
     pub(super) fn reload(&self, loaded: &Loaded) {
-        self.listen.store(Arc::new(loaded.config.listen.clone()));
+        let config = &loaded.config;
+        self.listen.store(Arc::new(config.listen.clone()));
+        self.token.store(config.admin.token.clone().map(Arc::new));
         self.settings.store(Arc::new(settings(loaded)));
     }
 }
@@ -63,6 +88,33 @@ pub(super) fn text(value: impl Into<String>) -> Option<String> {
 )]
 pub(super) fn int(value: impl ToString) -> Option<String> {
     Some(value.to_string())
+}
+
+/// Seconds in milliseconds.
+fn millis(seconds: f64) -> Option<String> {
+    text(format!("{:.3}", seconds * 1_000.0))
+}
+
+/// A part of the whole, from 0 to 1; nothing of nothing.
+#[expect(
+    clippy::cast_precision_loss,
+    reason = "it is rounded for people anyway"
+)]
+fn ratio(part: u64, whole: u64) -> Option<String> {
+    (whole > 0).then(|| format!("{:.3}", part as f64 / whole as f64))
+}
+
+/// How often which reason was one, the most frequent first.
+fn reasons(counts: &ShapeCounts) -> String {
+    let all = Reason::ALL
+        .into_iter()
+        .map(|reason| (reason, counts.of(reason)));
+    let mut all: Vec<_> = all.filter(|(_, count)| *count > 0).collect();
+    all.sort_by_key(|(_, count)| std::cmp::Reverse(*count));
+    let words = all
+        .iter()
+        .map(|(reason, count)| format!("{}: {count}", reason.as_str()));
+    words.collect::<Vec<_>>().join(", ")
 }
 
 /// The rows of `SHOW CONFIG`.
@@ -132,13 +184,9 @@ impl Known {
         add("mode", policy.mode.as_str().to_owned());
         add("entries", usage.entries.to_string());
         add("bytes", usage.bytes.to_string());
-        for (reason, count) in shared.stats.snapshot() {
-            if matches!(
-                reason,
-                Reason::Hit | Reason::Miss | Reason::Expired | Reason::Stale
-            ) {
-                add(reason.as_str(), count.to_string());
-            }
+        let total = self.pools.metrics().total();
+        for reason in [Reason::Hit, Reason::Miss, Reason::Expired, Reason::Stale] {
+            add(reason.as_str(), total.of(reason).to_string());
         }
         add("compared", audited.compared.to_string());
         add("differed", audited.differed.to_string());
@@ -148,16 +196,27 @@ impl Known {
     fn queries(&self) -> Table {
         let mut table = Table::of(columns::QUERIES);
         for report in self.caching.iter().flat_map(|shared| shared.queries()) {
-            table.rows.push(vec![
-                Some(report.shape),
-                Some(report.database),
-                Some(report.calls.to_string()),
-                Some(report.hits.to_string()),
-                Some(report.misses.to_string()),
-                Some(report.bypasses.to_string()),
+            let split = report.counts.split;
+            let quantiles =
+                |of: Option<[f64; 3]>| of.map_or([const { None }; 3], |q| q.map(millis));
+            let mut row = vec![
+                text(report.shape),
+                text(report.database),
+                int(report.calls),
+                int(report.hits),
+                int(report.misses),
+                int(report.bypasses),
                 report.reason,
-                Some(report.text),
-            ]);
+                text(reasons(&report.counts)),
+                int(report.counts.rows),
+                int(report.counts.bytes),
+            ];
+            row.extend(quantiles(report.to_first));
+            row.extend(quantiles(report.to_last));
+            let times = [split.queue, split.upstream, split.client];
+            row.extend(times.map(|time| millis(time.as_secs_f64())));
+            row.extend([report.invalidated_by, text(report.text)]);
+            table.rows.push(row);
         }
         table
     }
@@ -173,6 +232,7 @@ impl Known {
                 Some(report.hits.to_string()),
                 Some(report.writes.to_string()),
                 Some(report.invalidations.to_string()),
+                ratio(report.hits, report.reads),
             ]);
         }
         table
@@ -180,7 +240,7 @@ impl Known {
 
     fn bypasses(&self) -> Table {
         let mut table = Table::of(columns::BYPASSES);
-        for (reason, count) in self.caching.iter().flat_map(|shared| shared.bypasses()) {
+        for (reason, count) in self.pools.metrics().total().not_hits() {
             table.rows.push(vec![
                 Some(reason.as_str().to_owned()),
                 Some(count.to_string()),
@@ -264,6 +324,9 @@ impl Facts for Known {
             Show::Mem => self.mem(),
             Show::State => self.state(),
             Show::Pins => self.pins(),
+            Show::Stats => self.stats(Stats::Both),
+            Show::StatsTotals => self.stats(Stats::Totals),
+            Show::StatsAverages => self.stats(Stats::Averages),
             Show::Cache => self.cache(),
             Show::Queries => self.queries(),
             Show::Tables => self.tables(),
@@ -273,5 +336,13 @@ impl Facts for Known {
 
     fn act<'a>(&'a self, action: &'a Action) -> Doing<'a> {
         Box::pin(self.perform(action))
+    }
+
+    fn view(&self, detail: Detail) -> View {
+        super::view::view(self, detail)
+    }
+
+    fn purge(&self, what: &Purge) -> Result<u64, PgError> {
+        self.forget(what)
     }
 }

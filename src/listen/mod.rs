@@ -6,7 +6,9 @@ mod facts;
 mod lives;
 pub mod orders;
 mod people;
+mod stats;
 mod upstreams;
+mod view;
 
 use std::io;
 use std::net::SocketAddr;
@@ -24,6 +26,7 @@ use self::end::Running;
 use self::facts::Known;
 use self::orders::{Desk, Orders};
 use self::upstreams::Questions;
+use crate::admin::http;
 use crate::cache;
 use crate::config::{Admin, AuthMode, Config, Listen, Loaded};
 use crate::limits::{Counted, Counts, Kind};
@@ -78,7 +81,7 @@ pub struct Door {
     consoles: Semaphore,
     facts: Arc<Known>,
     turned_away: Arc<Semaphore>,
-    draining: AtomicBool,
+    draining: Arc<AtomicBool>,
     /// The cache, unless it is off.
     caching: Option<Arc<Shared>>,
     /// How many connections have a task, those of the console aside.
@@ -144,17 +147,21 @@ impl Door {
         let pools = Arc::new(Pools::new(plan(config)));
         let caching = caching(config);
         let (registry, counts) = (Arc::<Registry>::default(), Arc::<Counts>::default());
+        let draining = Arc::<AtomicBool>::default();
+        let running = watch::Sender::new(0);
         let (desk, orders) = Desk::new();
         let known = Known::new(
             loaded,
             (Arc::clone(&pools), caching.clone()),
             (Arc::clone(&registry), Arc::clone(&counts)),
-            desk,
+            (Arc::clone(&draining), running.subscribe(), desk),
         );
+        let known = Arc::new(known);
+        stats::follow(&known);
         let door = Self {
             rules: ArcSwap::from_pointee(Rules::new(config, &pools, None)?),
             tls: Acceptor::new(&config.listen.tls)?,
-            facts: Arc::new(known),
+            facts: known,
             pools,
             caching,
             registry,
@@ -162,8 +169,8 @@ impl Door {
             cancels: Semaphore::new(CANCELS_MAX),
             consoles: Semaphore::new(CONSOLES_MAX),
             turned_away: Arc::new(Semaphore::new(TURNED_AWAY_MAX)),
-            draining: AtomicBool::new(false),
-            running: watch::Sender::new(0),
+            draining,
+            running,
             consoles_running: watch::Sender::new(0),
         };
         Ok((Arc::new(door), orders))
@@ -190,6 +197,14 @@ impl Door {
         self.rules.store(Arc::new(rules));
         self.facts.reload(loaded);
         Ok(())
+    }
+
+    /// Serves HTTP on this listener for as long as the process lives.
+    ///
+    /// # Errors
+    /// See [`http::start`].
+    pub fn serve_http(&self, listener: std::net::TcpListener) -> io::Result<SocketAddr> {
+        http::start(listener, Arc::<Known>::clone(&self.facts))
     }
 
     /// Opens the pools that have a minimum, so that the first client finds them warm.

@@ -21,6 +21,7 @@ use super::statements::Prepared;
 use super::upstream::{self, Login};
 use super::valve::Valve;
 use crate::catalog::Server;
+use crate::metrics::Handle;
 use crate::stream::Stream;
 
 /// An upstream that was taken longer ago than this is asked of the system, not only of the runtime,
@@ -120,6 +121,7 @@ pub(super) struct Source {
     /// What start-up parameters came to on these upstreams.
     pub(super) startups: Startups,
     pub(super) greeting: watch::Sender<Option<Greeting>>,
+    pub(super) metrics: Arc<Handle>,
 }
 
 /// What the latest upstream reported at its start-up, which is the greeting of the next client, and
@@ -144,9 +146,11 @@ impl Source {
         let _turn = self.pace.turn().await?;
         let login = self.login.load_full();
         let connecting = Connecting::new(&self.connecting);
+        let started = Instant::now();
         let upstream = match upstream::connect(&login).await {
             Ok(upstream) => upstream,
             Err(error) => {
+                self.metrics.connects_failed.fetch_add(1, Ordering::Relaxed);
                 let error = Arc::new(error);
                 self.pace.failed(Arc::clone(&error));
                 return Err(error);
@@ -154,6 +158,7 @@ impl Source {
         };
         drop(connecting);
         self.pace.succeeded();
+        self.metrics.connect.record(started.elapsed());
         let record = Record::new(upstream.cancel, &upstream.stream, generation);
         self.live.enter(&record);
         let reported = self.shared(Reported::new(upstream.parameters), generation);

@@ -21,6 +21,7 @@ mod replan;
 pub mod startups;
 pub mod state;
 pub mod statements;
+pub mod status;
 mod steer;
 pub mod upstream;
 pub mod valve;
@@ -48,6 +49,7 @@ use self::state::Reported;
 use self::statements::Interner;
 use self::upstream::{Credential, Login};
 use self::valve::Valve;
+use crate::metrics::Handle;
 use crate::wire::error::PgError;
 
 /// How often bb8 looks for upstreams that have been idle too long or are fewer than the minimum.
@@ -92,6 +94,8 @@ pub struct Pool {
     pub statements: Interner,
     /// What is known of the database's functions.
     pub catalog: Arc<Kept>,
+    /// What is counted of its sessions.
+    pub metrics: Arc<Handle>,
 }
 
 /// bb8's hold on an upstream.
@@ -109,6 +113,7 @@ pub enum LeaseError {
 impl Pool {
     /// A pool with no upstream yet; it starts to open its minimum at once.
     pub fn new(
+        metrics: Arc<Handle>,
         (database, user): (&str, &str),
         limits: Limits,
         login: Login,
@@ -131,6 +136,7 @@ impl Pool {
             statements_max: limits.statements_max,
             startups: Startups::default(),
             greeting: greeting.clone(),
+            metrics: Arc::clone(&metrics),
         });
         let count = |n: usize| u32::try_from(n).unwrap_or(u32::MAX);
         let size_max = count(limits.size_max.max(1));
@@ -163,6 +169,7 @@ impl Pool {
             greeting,
             statements: Interner::default(),
             catalog,
+            metrics,
         })
     }
 

@@ -10,6 +10,7 @@ use super::valve::Valve;
 use crate::cache::generation::Generations;
 use crate::catalog::Server;
 use crate::config::{PinPolicy, PoolMode, UpstreamTls};
+use crate::metrics::Metrics;
 use crate::tls::client::Connector;
 use crate::wire::error::PgError;
 
@@ -23,11 +24,13 @@ const POOLS_MAX: usize = 1_000;
 /// See the module's text.
 #[derive(Debug)]
 pub struct Pools {
+    metrics: Arc<Metrics>,
     state: Mutex<State>,
 }
 
 #[derive(Debug)]
 pub(super) struct State {
+    metrics: Arc<Metrics>,
     pub(super) plan: Arc<Plan>,
     pub(super) pools: HashMap<(Box<str>, Box<str>), Arc<Pool>>,
     /// Of an earlier plan, as long as sessions use them.
@@ -57,8 +60,11 @@ pub struct Found {
 
 impl Pools {
     pub fn new(plan: Plan) -> Self {
+        let metrics = Arc::<Metrics>::default();
         Self {
+            metrics: Arc::clone(&metrics),
             state: Mutex::new(State {
+                metrics,
                 plan: Arc::new(plan),
                 pools: HashMap::new(),
                 retired: Vec::new(),
@@ -70,6 +76,11 @@ impl Pools {
                 connectors: Vec::new(),
             }),
         }
+    }
+
+    /// What is counted of the sessions of all pools, those that are gone included.
+    pub fn metrics(&self) -> &Arc<Metrics> {
+        &self.metrics
     }
 
     /// What new pools are made after.
@@ -221,7 +232,9 @@ impl State {
         let catalog = self.catalog(database, upstream_user, credential)?;
         let limits = self.plan.limits(self.plan.databases.get(database), user);
         let known = (catalog, self.valve(database));
-        Ok(Pool::new((database, upstream_user), limits, login, known))
+        let metrics = self.metrics.handle(database, upstream_user);
+        let name = (database, upstream_user);
+        Ok(Pool::new(metrics, name, limits, login, known))
     }
 
     pub(super) fn login(

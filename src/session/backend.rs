@@ -35,6 +35,7 @@ impl Link<'_> {
             return Ok(false);
         }
         let mut inbox = std::mem::take(&mut self.held.inbox);
+        self.held.clocked.batch();
         let mut need = 0;
         let result = self.pump_answers(inbox.bytes_mut(), &mut need, cx);
         self.held.inbox = inbox;
@@ -64,6 +65,11 @@ impl Link<'_> {
         while self.client.out.has_room() {
             let rest = bytes.get(used..).unwrap_or_default();
             let next = self.answer(rest, need, &mut scratch)?;
+            let shown = match next {
+                Next::Raw(count) | Next::Retagged(count, _) => count,
+                Next::Dropped(_) | Next::Wait => scratch.len(),
+            };
+            self.held.clocked.passed(shown, &self.pool.metrics);
             let keeps = matches!(next, Next::Raw(_)) && scratch.is_empty();
             if !keeps && !matches!(next, Next::Wait | Next::Retagged(..)) {
                 let before = bytes.get(run..used).unwrap_or_default();
@@ -186,6 +192,10 @@ impl Link<'_> {
                 self.described(body);
                 false
             }
+            b'C' => {
+                self.held.clocked.completed(body);
+                false
+            }
             _ => false,
         };
         let event = self
@@ -195,6 +205,15 @@ impl Link<'_> {
             .map_err(upstream_unexpected)?;
         let replaced = self.happened(event, body, scratch)? || replaced;
         let hidden = show != Show::Hide && self.held.series.hides(header.tag);
+        if header.tag == b'E' && !hidden {
+            // The one that the client sees.
+            let errors = &self.pool.metrics.errors;
+            if replaced {
+                errors.count_frames(scratch);
+            } else if show != Show::Hide {
+                errors.count(error::field(body, b'C').unwrap_or_default());
+            }
+        }
         Ok(match show {
             _ if hidden => Next::Dropped(here),
             _ if replaced => Next::Dropped(here),
@@ -306,6 +325,9 @@ impl Link<'_> {
         if let Some(series) = self.held.series.ready() {
             self.client.inbox.prepend(&series);
             return Ok(true);
+        }
+        if show != Show::Hide {
+            self.held.clocked.ready(status);
         }
         if status == Status::Idle {
             if failed {

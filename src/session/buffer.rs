@@ -40,6 +40,8 @@ pub(super) struct Inbox {
     data: Box<[u8]>,
     start: usize,
     end: usize,
+    /// Bytes read into it that nobody has counted yet.
+    pub(super) filled: u64,
 }
 
 impl Inbox {
@@ -140,6 +142,7 @@ impl Inbox {
             Poll::Ready(Ok(())) => {
                 let count = room.filled().len();
                 self.end += count;
+                self.filled += count as u64;
                 Poll::Ready(Ok(count))
             }
             Poll::Ready(Err(error)) => Poll::Ready(Err(error)),

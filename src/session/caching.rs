@@ -12,11 +12,9 @@ use crate::cache::Cache;
 use crate::cache::entry::Entry;
 use crate::cache::key::Contexts;
 use crate::cache::rules::{Policy, Standing};
-use crate::cache::stats::Stats;
 use crate::catalog::Snapshot;
 use crate::pool::Pool;
 use crate::pool::pools::Kept;
-use crate::reason::Reason;
 
 /// The process's cache and the rules it is used by.
 #[derive(Debug)]
@@ -24,7 +22,6 @@ pub struct Shared {
     pub cache: Arc<Cache>,
     pub policy: ArcSwap<Policy>,
     pub contexts: Contexts,
-    pub stats: Stats,
     /// Answers compared with the database's own, and those that differed.
     pub compared: AtomicU64,
     pub differed: AtomicU64,
@@ -67,7 +64,6 @@ impl Shared {
             cache,
             policy: ArcSwap::from_pointee(policy),
             contexts: Contexts::default(),
-            stats: Stats::default(),
             compared: AtomicU64::new(0),
             differed: AtomicU64::new(0),
             audits: Arc::new(Semaphore::new(AUDITS_MAX)),
@@ -143,25 +139,6 @@ impl Caching {
             .iter()
             .filter_map(|oid| snapshot.relation_name(*oid));
         names.map(str::to_owned).collect()
-    }
-
-    /// Counts a query that was not answered from memory.
-    pub(super) fn count(&self, known: &Known, reason: Reason) {
-        self.shared.stats.count(reason);
-        if matches!(
-            reason,
-            Reason::Miss | Reason::Expired | Reason::Stale | Reason::Dirty
-        ) {
-            known.stats.miss(reason);
-        } else {
-            known.stats.bypass(reason);
-        }
-    }
-
-    /// Counts one that was.
-    pub(super) fn hit(&self, known: &Known, entry: &Entry) {
-        self.shared.stats.count(Reason::Hit);
-        known.stats.hit(entry.row_count, entry.rows.len());
     }
 
     /// The right to check this hit against the database, if it is one of those that are checked and

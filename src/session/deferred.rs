@@ -7,6 +7,7 @@ use super::Session;
 use super::end::End;
 use super::held::{Held, Note};
 use crate::config::PoolMode;
+use crate::metrics::Sum;
 use crate::reason::Reason;
 use crate::sql::block::{Block, block};
 use crate::wire::frame::{self, HEADER_BYTES};
@@ -79,6 +80,14 @@ impl Session {
             }
             _ => return Ok(false),
         };
+        let reason = match self.caching {
+            Some(_) => Reason::NotAQuery,
+            None => Reason::Disabled,
+        };
+        self.pool.metrics.count(reason);
+        if matches!(then, Deferred::No) {
+            self.pool.metrics.add(Sum::Unopened, 1);
+        }
         self.deferred = then;
         self.client.inbox.advance(header.bytes);
         // A simple query ends the unnamed statement, whatever it does.

@@ -23,7 +23,11 @@ impl Session {
         let torn = self.held.as_ref().is_some_and(Held::is_mid_frame);
         self.release_upstream(end).await;
         if !torn {
-            end.farewell(self.client.out.buffer());
+            let out = self.client.out.buffer();
+            let before = out.len();
+            end.farewell(out);
+            let words = out.get(before..).unwrap_or_default();
+            self.pool.metrics.errors.count_frames(words);
         }
         let words = async {
             // The client may have gone; then nobody misses them.
@@ -32,6 +36,7 @@ impl Session {
             }
         };
         let _late = tokio::time::timeout(LAST_WORDS_TIMEOUT, words).await;
+        self.client.tally(&self.pool.metrics);
     }
 
     /// The held upstream goes back if it can be proven clean, else it is closed (H104, H105).

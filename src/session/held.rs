@@ -5,6 +5,7 @@ use std::sync::Arc;
 use tokio::time::Instant;
 
 use super::buffer::Inbox;
+use super::clocked::Clocked;
 use super::explain::Explained;
 use super::filling::Filling;
 use super::heal::Series;
@@ -134,6 +135,8 @@ pub(super) struct Held {
     pub(super) turn: Turn,
     /// What it writes, when there is a cache.
     pub(super) writes: Option<Writes>,
+    /// Where the time goes.
+    pub(super) clocked: Clocked,
     /// The result of the request under way is kept.
     pub(super) filling: Option<Box<Filling>>,
     /// Why the first request was not answered from the cache, and since when it waits, until it is
@@ -170,6 +173,7 @@ impl Held {
             changed_roles: false,
             turn: Turn::Running,
             writes,
+            clocked: Clocked::new(),
             filling: None,
             asked: None,
             complaints: Vec::new(),
@@ -196,6 +200,9 @@ impl Held {
     /// A message with an answer goes out.
     pub(super) fn expect(&mut self, kind: Kind, show: Show, note: Note) -> Option<Entry<Note>> {
         let ignored = self.replies.push(Entry { kind, show, note });
+        if show != Show::Hide {
+            self.clocked.sent(kind, ignored.is_none());
+        }
         let asks = matches!(kind, Kind::Query | Kind::FunctionCall | Kind::Sync);
         if asks
             && ignored.is_none()
@@ -210,7 +217,7 @@ impl Held {
     pub(super) fn asks(&mut self, asking: Asking) {
         self.filling = asking.filling;
         if let Some(filling) = self.filling.as_mut() {
-            filling.started(Instant::now());
+            filling.started(self.clocked.leased());
         }
         self.complaints = asking.complaints;
         self.asked = asking.reason.map(|reason| (reason, asking.at));
@@ -218,6 +225,7 @@ impl Held {
 
     /// The client's first message while nothing is outstanding.
     pub(super) fn begins_request(&mut self) {
+        self.clocked.begins();
         if let Some(writes) = self.writes.as_mut() {
             writes.begins(self.replies.status());
         }

@@ -11,6 +11,7 @@ pub mod caching;
 pub mod cancel;
 pub mod census;
 mod client;
+mod clocked;
 mod context;
 mod deferred;
 mod effects;
@@ -50,6 +51,8 @@ mod turn;
 use std::future::poll_fn;
 use std::sync::Arc;
 use std::task::{Context, Poll};
+
+use tokio::time::Instant;
 
 use self::caching::Caching;
 use self::cancel::{CANCELLED, DRAIN, Handle, KILL, LEAVE, Registered, Waits};
@@ -160,13 +163,14 @@ impl Session {
         }
         let handle = self.registered.handle();
         let idle = self.deferred.status() == Status::Idle;
-        let client = &mut self.client;
+        let (client, metrics) = (&mut self.client, &self.pool.metrics);
         poll_fn(|cx| {
             check_flags(handle, cx, idle && client.inbox.is_empty())?;
             client.try_flush(cx).map_err(End::Client)?;
             match client.inbox.poll_fill(&mut client.stream, cx) {
                 Poll::Pending => {
                     client.out.release();
+                    client.tally(metrics);
                     Poll::Pending
                 }
                 Poll::Ready(Ok(0)) => Poll::Ready(Err(End::ClientClosed)),
@@ -180,6 +184,8 @@ impl Session {
     /// Gets an upstream; false when the client was told that there is none, and its request is gone.
     async fn acquire(&mut self) -> Result<bool, End> {
         let pool = Arc::clone(&self.pool);
+        let asked = self.asking.as_ref().map(|asking| asking.at);
+        let asked = asked.unwrap_or_else(Instant::now);
         let lease = {
             let mut lease = std::pin::pin!(pool.lease());
             let mut queued = false;
@@ -198,7 +204,7 @@ impl Session {
         self.registered.handle().waits(Waits::No);
         match lease? {
             Some(Ok(lease)) => {
-                self.hold(lease);
+                self.hold(lease, asked);
                 Ok(true)
             }
             Some(Err(error)) => Err(End::Refused(Box::new(error.into()))),
@@ -262,12 +268,13 @@ impl Session {
     }
 
     /// Takes the upstream into use: brings it to the client's settings, with the next request.
-    fn hold(&mut self, lease: Lease) {
+    fn hold(&mut self, lease: Lease, asked: Instant) {
         let statements = self.state.statements.len();
         self.registered.handle().hold(&lease.record, statements);
         let generations = self.caching.as_ref();
         let generations = generations.map(|_| self.pool.catalog.generations());
         let mut held = Held::new(lease, generations);
+        held.clocked.asked(asked, &self.pool.metrics);
         if self.rules.mode == PoolMode::Session {
             held.pins = Pins::session_mode();
         }
@@ -299,7 +306,7 @@ impl Session {
             };
             let idle = held.at_rest() && self.client.inbox.is_empty();
             check_flags(self.registered.handle(), cx, idle)?;
-            Link {
+            let moved = Link {
                 client: &mut self.client,
                 held,
                 state: &mut self.state,
@@ -307,7 +314,9 @@ impl Session {
                 rules: self.rules,
                 caching: self.caching.as_ref(),
             }
-            .poll_relay(cx)
+            .poll_relay(cx);
+            self.client.tally(&self.pool.metrics);
+            moved
         })
         .await
     }

@@ -19,6 +19,8 @@ pub(super) struct Outbox {
     data: Vec<u8>,
     sent: usize,
     unflushed: bool,
+    /// Bytes that the peer took and nobody has counted yet.
+    pub(super) written: u64,
 }
 
 impl Outbox {
@@ -51,6 +53,7 @@ impl Outbox {
                     Poll::Ready(Ok(0)) => return Err(io::ErrorKind::WriteZero.into()),
                     Poll::Ready(Ok(count)) => {
                         self.unflushed = true;
+                        self.written += count as u64;
                         rest = rest.get(count..).unwrap_or_default();
                     }
                     Poll::Ready(Err(error)) => return Err(error),
@@ -76,6 +79,7 @@ impl Outbox {
                 return Poll::Ready(Err(io::ErrorKind::WriteZero.into()));
             }
             self.unflushed = true;
+            self.written += count as u64;
             self.sent += count;
         }
         self.data.clear();

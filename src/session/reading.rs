@@ -6,6 +6,7 @@ use std::sync::Arc;
 use tokio::time::Instant;
 
 use super::caching::Caching;
+use super::clocked;
 use super::explain::{self, Explained};
 use super::frontend::Frame;
 use super::link::Link;
@@ -139,7 +140,9 @@ impl Link<'_> {
 
     /// This is about to be executed: what it writes is in doubt from here on.
     pub(super) fn writes(&mut self, meant: &Meant) {
+        self.held.clocked.executes(meant.known.as_ref());
         let Some(known) = meant.known.as_deref() else {
+            self.pool.metrics.count(Reason::Disabled);
             return;
         };
         self.count(known);
@@ -178,7 +181,6 @@ impl Link<'_> {
         let Some(caching) = self.caching else {
             return;
         };
-        let now = Instant::now();
         let asked = self.held.asked.take();
         let (reason, asked) = asked.unwrap_or_else(|| {
             let reason = match may_be_read(known) {
@@ -186,9 +188,9 @@ impl Link<'_> {
                 Ok(()) if self.held.pins.is_empty() => Reason::Transaction,
                 Ok(()) => Reason::Pinned,
             };
-            (reason, now)
+            (reason, Instant::now())
         });
-        caching.count(known, reason);
+        clocked::count(&self.pool.metrics, known, reason);
         let wanted = self
             .state
             .context
@@ -199,7 +201,7 @@ impl Link<'_> {
                 reason,
                 object: explain::object(caching, known, reason),
                 asked,
-                leased: now,
+                leased: self.held.clocked.leased().max(asked),
             }));
         }
     }

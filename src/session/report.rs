@@ -7,9 +7,9 @@ use super::caching::{Database, Shared};
 use super::shapes::Known;
 use crate::cache::Usage;
 use crate::cache::entry::Entry;
-use crate::cache::generation::Live;
+use crate::cache::generation::{Live, Moved};
 use crate::catalog::WriteSet;
-use crate::reason::Reason;
+use crate::metrics::shape::ShapeCounts;
 
 /// Rows of a report: more than anybody reads, and little enough to be kept for a slow reader.
 const ROWS_MAX: usize = 2_000;
@@ -18,7 +18,7 @@ const ROWS_MAX: usize = 2_000;
 const SHAPE_SHOWN_MAX: usize = 1_000;
 
 /// One shape of query.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq)]
 pub struct QueryReport {
     pub shape: String,
     pub database: String,
@@ -31,7 +31,17 @@ pub struct QueryReport {
     pub reason: Option<String>,
     /// The shape itself.
     pub text: String,
+    pub counts: ShapeCounts,
+    /// Of upstreams' answers: the seconds within which half, 95 and 99 in a hundred had begun.
+    pub to_first: Option<[f64; 3]>,
+    /// Of all answers: within which as many had ended.
+    pub to_last: Option<[f64; 3]>,
+    /// What made its results stale last: a table, or `everything`, or `the catalog`.
+    pub invalidated_by: Option<String>,
 }
+
+/// The shares of [`QueryReport::to_first`] and [`QueryReport::to_last`].
+pub const QUANTILES: [f64; 3] = [0.5, 0.95, 0.99];
 
 /// One table.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
@@ -104,18 +114,6 @@ impl Shared {
         reports
     }
 
-    /// Why queries were not answered from memory, the most frequent first.
-    pub fn bypasses(&self) -> Vec<(Reason, u64)> {
-        let mut counts: Vec<(Reason, u64)> = self
-            .stats
-            .snapshot()
-            .into_iter()
-            .filter(|(reason, count)| *count > 0 && *reason != Reason::Hit)
-            .collect();
-        counts.sort_by_key(|(_, count)| std::cmp::Reverse(*count));
-        counts
-    }
-
     /// What is in the cache.
     pub fn usage(&self) -> Usage {
         self.cache.usage()
@@ -178,6 +176,24 @@ impl Shared {
     }
 }
 
+/// What made the shape's results stale last, if anything did.
+fn invalidated_by(database: &Database, known: &Known) -> Option<String> {
+    if known.stats.counts().invalidated == 0 {
+        return None;
+    }
+    let snapshot = database.catalog.current();
+    let snapshot = snapshot.as_deref()?;
+    let resolved = known.resolve(snapshot, database.catalog.generations());
+    let relations = resolved.meaning.read.as_deref().unwrap_or_default();
+    Some(
+        match database.catalog.generations().last_moved(relations)? {
+            Moved::Relation(oid) => snapshot.relation_name(oid)?.to_owned(),
+            Moved::Everything => "everything".to_owned(),
+            Moved::Catalog => "the catalog".to_owned(),
+        },
+    )
+}
+
 fn query(database: &Database, known: &Known) -> QueryReport {
     let counts = known.stats.counts();
     let reason = counts.last.map(|reason| {
@@ -202,5 +218,9 @@ fn query(database: &Database, known: &Known) -> QueryReport {
         bypasses: counts.bypasses,
         reason,
         text: text.chars().take(SHAPE_SHOWN_MAX).collect(),
+        counts,
+        to_first: known.stats.to_first(QUANTILES),
+        to_last: known.stats.to_last(QUANTILES),
+        invalidated_by: invalidated_by(database, known),
     }
 }

@@ -8,6 +8,7 @@ use tokio::time::Instant;
 
 use super::Session;
 use super::asked::{self, Asked, Step, Steps};
+use super::clocked;
 use super::deferred::Deferred;
 use super::end::End;
 use super::errand::{self, Errand};
@@ -39,6 +40,8 @@ pub(super) enum Plan {
 #[derive(Debug)]
 pub(super) struct Waited {
     pub(super) follow: Follow,
+    /// When the request was first looked at.
+    since: Instant,
     /// It is made for this request, apart from its transaction: why it was not there before.
     apart: Option<Reason>,
 }
@@ -352,6 +355,7 @@ impl Clerk<'_> {
             }
             Lookup::Wait(follow) => Plan::Wait(Waited {
                 follow,
+                since: self.since(),
                 apart: None,
             }),
             Lookup::Miss {
@@ -367,14 +371,19 @@ impl Clerk<'_> {
         }
     }
 
+    /// When the request was first looked at.
+    fn since(&self) -> Instant {
+        self.waited.map_or(self.desk.now, |waited| waited.since)
+    }
+
     /// Counts an answer from memory, and says what it was to this client.
     fn hit(&self, known: &Known, entry: &Entry) -> Reason {
         let apart = self.waited.and_then(|waited| waited.apart);
-        match apart {
-            Some(why) => self.desk.caching.count(known, why),
-            None => self.desk.caching.hit(known, entry),
-        }
-        apart.unwrap_or(Reason::Hit)
+        let reason = apart.unwrap_or(Reason::Hit);
+        let metrics = &self.pool.metrics;
+        clocked::count(metrics, known, reason);
+        clocked::answered((metrics, known), entry, reason, (self.since(), self.begun));
+        reason
     }
 
     /// A read in a transaction that no upstream knows of yet, whose answer is not there: it is got
@@ -394,6 +403,7 @@ impl Clerk<'_> {
         }
         Plan::Wait(Waited {
             follow,
+            since: self.since(),
             apart: Some(why),
         })
     }

@@ -8,6 +8,7 @@ use super::end::End;
 use super::held::{Adjusting, Held, Note};
 use super::link::Link;
 use super::pin::PROBE;
+use crate::metrics::Sum;
 use crate::pool::state::Settings;
 use crate::sql::effect::Hidden;
 
@@ -65,6 +66,7 @@ impl Session {
             if !held.pins.settled {
                 // Beyond the limit of pins it keeps its place in the pool.
                 let _moved: bool = held.lease.detach();
+                self.pool.metrics.add(Sum::Pins, 1);
                 held.pins.settled = true;
             }
             self.registered.handle().pinned(held.pins.mask());

@@ -10,8 +10,8 @@ use foldhash::fast::RandomState;
 
 use crate::cache::generation::{Deps, Generations};
 use crate::cache::rules::fingerprint;
-use crate::cache::stats::ShapeStats;
 use crate::catalog::{Catalog, Meaning, Snapshot};
+use crate::metrics::shape::ShapeStats;
 use crate::reason::Reason;
 use crate::sql::class::{Class, Kind, Uses, classify};
 use crate::sql::effect::Analysis;
@@ -24,8 +24,9 @@ const SHARDS: usize = 16;
 /// lengths) loses half of a shard when it is full, and they are parsed again.
 const SHARD_BYTES_MAX: usize = 1024 * 1024;
 
-/// What a shape's entry costs beside its text, roughly: class, counters, the map's own.
-const OVERHEAD_BYTES: usize = 1024;
+/// What a shape's entry costs beside its text, roughly: class, the map's own, and counters, most of
+/// which are for the quantiles.
+const OVERHEAD_BYTES: usize = 1024 + size_of::<ShapeStats>();
 
 /// For how many reads a shape is not run apart after one of it was run twice: the database pays a
 /// hundredth more at most.

@@ -1,8 +1,9 @@
 //! What PgBouncer's exporter asks, and what it makes of the answers: names and types.
 
-use super::actions::{columns, table};
-use super::{console_as, start};
+use super::actions::{cell, columns, table};
+use super::{console_as, start, without_postgres};
 use crate::support::postgres::Postgres;
+use crate::support::proxy::Proxy;
 use crate::support::wire::Client;
 
 /// bigint and text.
@@ -10,7 +11,20 @@ const INT: u32 = 20;
 const TEXT: u32 = 25;
 
 /// The columns that it maps, by command: labels are text or numbers, the rest are numbers.
-const MAPPED: [(&str, &[&str], &[&str]); 2] = [
+const MAPPED: [(&str, &[&str], &[&str]); 3] = [
+    (
+        "SHOW stats_totals;",
+        &["database"],
+        &[
+            "query_count",
+            "query_time",
+            "bytes_received",
+            "bytes_sent",
+            "wait_time",
+            "xact_count",
+            "xact_time",
+        ],
+    ),
     (
         "SHOW databases;",
         &[
@@ -56,13 +70,9 @@ fn described(client: &mut Client, show: &str) -> Vec<(String, u32)> {
     columns(&description.body)
 }
 
-#[test]
-fn the_exporter_finds_what_it_maps() {
-    let postgres = Postgres::start();
-    let proxy = start(&postgres, "");
-    proxy.client().run("select 1");
-    // As lib/pq connects.
-    let mut client = Client::connect(
+/// As lib/pq connects.
+fn as_exporter(proxy: &Proxy) -> Client {
+    Client::connect(
         proxy.address,
         &[
             ("user", "postgres"),
@@ -72,7 +82,17 @@ fn the_exporter_finds_what_it_maps() {
             ("extra_float_digits", "2"),
         ],
     )
-    .unwrap();
+    .unwrap()
+}
+
+#[test]
+fn the_exporter_finds_what_it_maps() {
+    let postgres = Postgres::start();
+    let proxy = start(&postgres, "");
+    proxy.client().run("select 1");
+    let mut client = as_exporter(&proxy);
+    // With this it sees whether anybody is there.
+    assert_eq!(table(&mut client, "SHOW STATS").len(), 2);
     for (show, labels, numbers) in MAPPED {
         let columns = described(&mut client, show);
         let kind = |name: &str| {
@@ -92,6 +112,20 @@ fn the_exporter_finds_what_it_maps() {
         }
         assert_eq!(table(&mut client, show).len(), 2, "{show}");
     }
+    let total = |client: &mut Client, column| {
+        let cell = cell(client, "SHOW STATS", ("database", "postgres"), column);
+        cell.unwrap().parse::<u64>().unwrap()
+    };
+    assert_eq!(total(&mut client, "total_query_count"), 1);
+    assert_eq!(total(&mut client, "total_xact_count"), 1);
+    assert!(total(&mut client, "total_received") > 10);
+    proxy.stop();
+}
+
+#[test]
+fn lists_and_settings_have_the_columns_that_it_counts() {
+    let proxy = without_postgres();
+    let mut client = as_exporter(&proxy);
     let version = table(&mut client, "SHOW VERSION;");
     assert_eq!((version.len(), version[0].len()), (2, 1));
     // It reads exactly two columns, and exactly four.

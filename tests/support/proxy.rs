@@ -118,6 +118,10 @@ impl Proxy {
             .arg("--listen")
             .arg(address.to_string())
             .args(arguments);
+        if !arguments.contains(&"--admin-listen") {
+            // The usual port is one, and tests run side by side.
+            command.args(["--admin-listen", ""]);
+        }
         let mut process = command.spawn().unwrap();
         let log = Arc::new(Log::default());
         let (stderr, kept) = (process.stderr.take().unwrap(), Arc::clone(&log));

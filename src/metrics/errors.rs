@@ -1,0 +1,83 @@
+//! Errors by the class of their SQLSTATE: its first two characters.
+
+use std::sync::atomic::{AtomicU64, Ordering::Relaxed};
+
+use crate::wire::error;
+use crate::wire::frame::{self, HEADER_BYTES};
+
+/// The classes that Postgres has (appendix A of its manual), and one for all others: applications
+/// make up their own in RAISE, and there is no end to those.
+pub const CLASSES: [&str; 44] = [
+    "00", "01", "02", "03", "08", "09", "0A", "0B", "0F", "0L", "0P", "0Z", "10", "20", "21", "22",
+    "23", "24", "25", "26", "27", "28", "2B", "2D", "2F", "34", "38", "39", "3B", "3D", "3F", "40",
+    "42", "44", "53", "54", "55", "57", "58", "72", "F0", "HV", "P0", "XX",
+];
+
+/// What stands for a class that is not in the list.
+pub const OTHER: &str = "other";
+
+/// One count for each class, and one for the others.
+#[derive(Debug)]
+pub struct Errors {
+    counts: [AtomicU64; CLASSES.len() + 1],
+}
+
+impl Default for Errors {
+    fn default() -> Self {
+        Self {
+            counts: [const { AtomicU64::new(0) }; CLASSES.len() + 1],
+        }
+    }
+}
+
+impl Errors {
+    /// Counts an error with this SQLSTATE.
+    pub fn count(&self, sqlstate: &[u8]) {
+        let class = sqlstate.get(..2).unwrap_or_default();
+        let found = CLASSES.binary_search_by(|known| known.as_bytes().cmp(class));
+        if let Some(count) = self.counts.get(found.unwrap_or(CLASSES.len())) {
+            count.fetch_add(1, Relaxed);
+        }
+    }
+
+    /// Counts the errors among these whole frames.
+    pub fn count_frames(&self, mut frames: &[u8]) {
+        while let Ok(Some(header)) = frame::header(frames) {
+            let body = frames.get(HEADER_BYTES..header.bytes).unwrap_or_default();
+            if header.tag == b'E' {
+                self.count(error::field(body, b'C').unwrap_or_default());
+            }
+            frames = frames.get(header.bytes..).unwrap_or_default();
+        }
+    }
+
+    /// The classes of which there were any.
+    pub fn snapshot(&self) -> Vec<(&'static str, u64)> {
+        let names = CLASSES.iter().chain([&OTHER]);
+        let counts = self.counts.iter().map(|count| count.load(Relaxed));
+        let all = names.copied().zip(counts);
+        all.filter(|(_, count)| *count > 0).collect()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::wire::error::PgError;
+
+    #[test]
+    fn classes_are_sorted_and_found() {
+        assert!(CLASSES.is_sorted());
+        let errors = Errors::default();
+        for code in ["42P01", "42601", "57014", "AB123", ""] {
+            errors.count(code.as_bytes());
+        }
+        let mut frames = Vec::new();
+        PgError::error("57P01", "x").encode(&mut frames);
+        frame::push(&mut frames, b'Z', &[b"I"]);
+        PgError::error("XX000", "x").encode(&mut frames);
+        errors.count_frames(&frames);
+        let expected = [("42", 2), ("57", 2), ("XX", 1), (OTHER, 2)];
+        assert_eq!(errors.snapshot(), expected);
+    }
+}
