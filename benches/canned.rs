@@ -1,7 +1,7 @@
 //! The floor of a hit: reads requests and answers each with the same bytes, knowing nothing of them.
 //!
-//! The bytes are what a hit of [`crate::load`]'s script is answered with, so that reading, writing and waking cost
-//! what they must cost anybody; everything above it is the cache's own.
+//! The bytes are what [`crate::script::HIT`] is answered with, so that reading, writing and waking
+//! cost what they must cost anybody; everything above it is the cache's own.
 
 use std::io;
 

@@ -1,14 +1,17 @@
 //! Who is measured, and how each is started: as processes of their own, all with the same Postgres.
 
-use std::fs;
 use std::net::SocketAddr;
-use std::path::{Path, PathBuf};
 use std::process::Command;
+use std::time::Duration;
 
 use pgweir::demo::Error;
 use pgweir::demo::postgres::{Server, free_address};
 use pgweir::demo::process::{Process, Stop};
 use pgweir::demo::scratch::Scratch;
+use tokio::time::{Instant, sleep};
+
+use crate::client::Client;
+use crate::peers::Peer;
 
 /// The user that everybody lets in without a password, and the one who has to prove itself.
 pub(crate) const TRUSTED: &str = "bench";
@@ -16,51 +19,52 @@ pub(crate) const PROVEN: &str = "app";
 pub(crate) const DATABASE: &str = "bench";
 
 /// Upstream connections for each pool.
-const POOL_SIZE: &str = "20";
+pub(crate) const POOL_SIZE: &str = "16";
 
-/// The first PgBouncer with prepared statements in transaction mode.
-const PREPARED_SINCE: (u32, u32) = (1, 21);
+/// How long a peer may take until it lets a client in, and how often it is tried: of programs that
+/// are not ours nobody knows what they say when they are ready.
+const START: Duration = Duration::from_secs(10);
+const TRY: Duration = Duration::from_millis(20);
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Who {
     Direct,
-    Relay,
-    /// Without its cache.
-    Pgweir,
-    PgBouncer,
     /// Answers without knowing what was asked: the floor of a hit.
     Canned,
-    /// pgweir with its cache.
-    Cached,
+    /// One socket copied to another: the floor of a miss.
+    Relay,
+    /// As it is by default.
+    Pgweir,
+    /// With `--cache off`: a pooler only.
+    Uncached,
+    /// By default, but with one worker thread.
+    OneWorker,
+    PgBouncer,
+    /// One that a variable names.
+    Other(&'static str),
 }
 
 impl Who {
-    pub(crate) const ALL: [Self; 6] = [
+    /// Those that are not somebody else's, and Postgres.
+    pub(crate) const OWN: [Self; 6] = [
         Self::Direct,
+        Self::Canned,
         Self::Relay,
         Self::Pgweir,
-        Self::PgBouncer,
-        Self::Canned,
-        Self::Cached,
+        Self::Uncached,
+        Self::OneWorker,
     ];
-
-    /// Those who are asked what the database has to find each time.
-    pub(crate) const POOLS: [Self; 4] = [Self::Direct, Self::Relay, Self::Pgweir, Self::PgBouncer];
-
-    /// Those who show what the cache costs a write.
-    pub(crate) const WRITES: [Self; 3] = [Self::Direct, Self::Pgweir, Self::Cached];
-
-    /// Those who are asked what was asked before.
-    pub(crate) const HITS: [Self; 4] = [Self::Direct, Self::Pgweir, Self::Canned, Self::Cached];
 
     pub(crate) fn as_str(self) -> &'static str {
         match self {
             Self::Direct => "direct",
+            Self::Canned => "canned",
             Self::Relay => "relay",
             Self::Pgweir => "pgweir",
+            Self::Uncached => "cache off",
+            Self::OneWorker => "one worker",
             Self::PgBouncer => "pgbouncer",
-            Self::Canned => "canned",
-            Self::Cached => "cached",
+            Self::Other(name) => name,
         }
     }
 }
@@ -70,8 +74,26 @@ impl Who {
 pub(crate) enum Entry {
     /// In clear, and trusted.
     Clear,
+    /// TLS, and trusted.
+    Tls,
     /// TLS and SCRAM-SHA-256.
     Secure,
+}
+
+/// Between whom somebody is put.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Setting {
+    pub(crate) entry: Entry,
+    pub(crate) upstream: SocketAddr,
+    /// By TLS.
+    pub(crate) is_far: bool,
+}
+
+impl Setting {
+    /// What `sslmode` is towards the upstream.
+    pub(crate) fn upstream_mode(self) -> &'static str {
+        if self.is_far { "require" } else { "disable" }
+    }
 }
 
 /// What all have in common.
@@ -82,33 +104,61 @@ pub(crate) struct Ground {
     pub(crate) password: String,
     /// What Postgres keeps of it.
     pub(crate) verifier: String,
-    pub(crate) workers: Option<usize>,
-    pub(crate) peer: Option<Peer>,
+    workers: Option<usize>,
+    pub(crate) peers: Vec<Peer>,
 }
 
-/// A PgBouncer.
-#[derive(Clone, Debug)]
-pub(crate) struct Peer {
-    program: PathBuf,
-    pub(crate) version: String,
-    pub(crate) has_prepared: bool,
-}
+impl Ground {
+    pub(crate) fn new(
+        scratch: Scratch,
+        server: Server,
+        (password, verifier): (String, String),
+        workers: Option<usize>,
+        peers: Vec<Peer>,
+    ) -> Self {
+        Self {
+            scratch,
+            server,
+            password,
+            verifier,
+            workers,
+            peers,
+        }
+    }
 
-impl Peer {
-    /// What `PEER_PGBOUNCER` names, or Debian's package.
-    pub(crate) fn find(scratch: &Scratch) -> Option<Self> {
-        let named = std::env::var_os("PEER_PGBOUNCER").map(PathBuf::from);
-        let program = named.unwrap_or_else(|| PathBuf::from("/usr/sbin/pgbouncer"));
-        let output = scratch.command(&program).arg("--version").output().ok()?;
-        let text = String::from_utf8(output.stdout).ok()?;
-        let version = text.lines().next()?.rsplit(' ').next()?.to_owned();
-        let mut parts = version.split('.').map(|part| part.parse().unwrap_or(0));
-        let found = (parts.next()?, parts.next()?);
-        Some(Self {
-            program,
-            version,
-            has_prepared: found >= PREPARED_SINCE,
-        })
+    /// Everybody who can take part.
+    pub(crate) fn all(&self) -> Vec<Who> {
+        let peers = self.peers.iter().map(|peer| peer.who);
+        Who::OWN.into_iter().chain(peers).collect()
+    }
+
+    /// Threads of those who have several: what pgweir takes by itself, or what was asked for.
+    pub(crate) fn workers(&self) -> usize {
+        let own = std::thread::available_parallelism().map_or(1, usize::from);
+        self.workers.unwrap_or(own)
+    }
+
+    pub(crate) fn has_prepared(&self, who: Who) -> bool {
+        self.peers.iter().all(|p| p.who != who || p.has_prepared)
+    }
+
+    /// Beside Postgres.
+    pub(crate) fn near(&self, entry: Entry) -> Setting {
+        Setting {
+            entry,
+            upstream: self.server.address,
+            is_far: false,
+        }
+    }
+
+    /// Where a client connects.
+    pub(crate) fn url(&self, address: SocketAddr, entry: Entry) -> String {
+        let (user, mode) = match entry {
+            Entry::Clear => (TRUSTED.to_owned(), "disable"),
+            Entry::Tls => (TRUSTED.to_owned(), "require"),
+            Entry::Secure => (format!("{PROVEN}:{}", self.password), "require"),
+        };
+        format!("postgres://{user}@{address}/{DATABASE}?sslmode={mode}")
     }
 }
 
@@ -117,6 +167,7 @@ impl Peer {
 pub(crate) struct Contestant {
     pub(crate) who: Who,
     pub(crate) address: SocketAddr,
+    pub(crate) entry: Entry,
     /// None for Postgres itself.
     process: Option<Process>,
 }
@@ -130,36 +181,89 @@ impl Contestant {
     pub(crate) async fn start(
         ground: &Ground,
         who: Who,
-        entry: Entry,
+        setting: Setting,
     ) -> Result<Option<Self>, Error> {
+        let entry = setting.entry;
+        if who == Who::Direct {
+            let (address, process) = (setting.upstream, None);
+            return Ok(Some(Self {
+                who,
+                address,
+                entry,
+                process,
+            }));
+        }
         let address = free_address()?;
-        let (mut command, ready) = match who {
-            Who::Direct => {
-                return Ok(Some(Self {
-                    who,
-                    address: ground.server.address,
-                    process: None,
-                }));
-            }
-            Who::Relay => (relay(ground, address)?, "listening on"),
-            Who::Pgweir => (pgweir(ground, address, entry, "off"), "listening on"),
-            Who::Cached => (pgweir(ground, address, entry, "ryw"), "listening on"),
-            Who::Canned => (canned(ground, address)?, "listening on"),
-            Who::PgBouncer => match &ground.peer {
-                Some(peer) => (pgbouncer(ground, peer, address, entry)?, "process up"),
-                None => return Ok(None),
-            },
+        let Some(mut command) = command(ground, who, setting, address)? else {
+            return Ok(None);
         };
-        let name = format!("{}-{}.log", who.as_str(), address.port());
-        let log = ground.scratch.path().join(name);
+        let log = format!("{}-{}.log", who.as_str(), address.port());
+        let log = ground.scratch.path().join(log);
         let mut process = Process::spawn(&mut command, who.as_str(), &log, Stop::Term)?;
-        process.wait_for(ready).await?;
+        match who {
+            Who::PgBouncer | Who::Other(_) => {
+                let url = ground.url(address, entry);
+                let start = Instant::now();
+                while let Err(error) = Client::connect(&url).await {
+                    if start.elapsed() > START {
+                        let said = std::fs::read_to_string(&log).unwrap_or_default();
+                        let last = said.trim_end().lines().last().unwrap_or_default();
+                        let error = std::io::Error::other(error);
+                        return Err(Error::io(format!("its log ends with `{last}`"), error));
+                    }
+                    sleep(TRY).await;
+                }
+            }
+            Who::Direct
+            | Who::Canned
+            | Who::Relay
+            | Who::Pgweir
+            | Who::Uncached
+            | Who::OneWorker => process.wait_for("listening on").await?,
+        }
         Ok(Some(Self {
             who,
             address,
+            entry,
             process: Some(process),
         }))
     }
+}
+
+fn command(
+    ground: &Ground,
+    who: Who,
+    setting: Setting,
+    address: SocketAddr,
+) -> Result<Option<Command>, Error> {
+    let workers = ground.workers();
+    let listen = address.to_string();
+    let mut command = match who {
+        Who::Direct => return Ok(None),
+        Who::PgBouncer | Who::Other(_) => {
+            let peer = ground.peers.iter().find(|peer| peer.who == who);
+            return peer.map_or(Ok(None), |peer| peer.command(ground, setting, address));
+        }
+        Who::Canned => {
+            let mut command = own()?;
+            command.args(["--canned", &listen]);
+            command
+        }
+        Who::Relay => {
+            let mut command = own()?;
+            command.args(["--relay", &listen, &setting.upstream.to_string()]);
+            command
+        }
+        Who::Pgweir | Who::OneWorker => pgweir(ground, setting, &listen),
+        Who::Uncached => {
+            let mut command = pgweir(ground, setting, &listen);
+            command.args(["--cache", "off"]);
+            command
+        }
+    };
+    let workers = if who == Who::OneWorker { 1 } else { workers };
+    command.args(["--workers", &workers.to_string()]);
+    Ok(Some(command))
 }
 
 /// This program, to be something else.
@@ -170,109 +274,32 @@ fn own() -> Result<Command, Error> {
     Ok(command)
 }
 
-fn canned(ground: &Ground, address: SocketAddr) -> Result<Command, Error> {
-    let mut command = own()?;
-    command.args(["--canned", &address.to_string()]);
-    workers(&mut command, ground);
-    Ok(command)
-}
-
-fn relay(ground: &Ground, address: SocketAddr) -> Result<Command, Error> {
-    let mut command = own()?;
-    let upstream = ground.server.address.to_string();
-    command.args(["--relay", &address.to_string(), &upstream]);
-    workers(&mut command, ground);
-    Ok(command)
-}
-
-fn pgweir(ground: &Ground, address: SocketAddr, entry: Entry, cache: &str) -> Command {
+fn pgweir(ground: &Ground, setting: Setting, listen: &str) -> Command {
     let mut command = Command::new(env!("CARGO_BIN_EXE_pgweir"));
     command.env_clear();
-    command.args([
-        "serve",
-        "--listen",
-        &address.to_string(),
-        "--admin-listen",
-        "",
-    ]);
+    command.args(["serve", "--listen", listen, "--admin-listen", ""]);
     command.args(["--pool-size", POOL_SIZE, "--max-clients", "12000"]);
-    command.args(["--cache", cache]);
-    let upstream = ground.server.address;
-    let user = match entry {
-        Entry::Clear => {
+    if setting.is_far {
+        // As one would have it over a distance: the first client does not pay for the login.
+        command.args(["--pool-min-idle", "1"]);
+    }
+    let user = match setting.entry {
+        Entry::Clear | Entry::Tls => {
             command.args(["--auth", "trust"]);
             TRUSTED.to_owned()
         }
         Entry::Secure => {
-            command.args(["--auth", "scram", "--tls", "require"]);
-            command.arg("--tls-cert").arg(&ground.server.certificate);
-            command.arg("--tls-key").arg(&ground.server.key);
+            command.args(["--auth", "scram"]);
             format!("{PROVEN}:{}", ground.password)
         }
     };
-    let url = format!("postgres://{user}@{upstream}/{DATABASE}?sslmode=disable");
-    command.env("PGWEIR_UPSTREAM", url);
-    workers(&mut command, ground);
-    command
-}
-
-fn workers(command: &mut Command, ground: &Ground) {
-    if let Some(workers) = ground.workers {
-        command.args(["--workers", &workers.to_string()]);
+    if setting.entry != Entry::Clear {
+        command.args(["--tls", "require"]);
+        command.arg("--tls-cert").arg(&ground.server.certificate);
+        command.arg("--tls-key").arg(&ground.server.key);
     }
-}
-
-/// It refuses to be root, and so runs as the owner of the scratch directory.
-fn pgbouncer(
-    ground: &Ground,
-    peer: &Peer,
-    address: SocketAddr,
-    entry: Entry,
-) -> Result<Command, Error> {
-    let base = ground
-        .scratch
-        .path()
-        .join(format!("pgbouncer-{}", address.port()));
-    let users = base.with_extension("users");
-    // The verifier and not the password, from which it would derive the keys anew for each login.
-    let (verifier, upstream) = (&ground.verifier, ground.server.address);
-    write(
-        &users,
-        &format!("\"{TRUSTED}\" \"\"\n\"{PROVEN}\" \"{verifier}\"\n"),
-    )?;
-    let login = match entry {
-        Entry::Clear => "auth_type = trust\n".to_owned(),
-        Entry::Secure => format!(
-            "auth_type = scram-sha-256\nclient_tls_sslmode = require\n\
-             client_tls_cert_file = {}\nclient_tls_key_file = {}\n",
-            ground.server.certificate.display(),
-            ground.server.key.display()
-        ),
-    };
-    let prepared = if peer.has_prepared {
-        "max_prepared_statements = 200\n"
-    } else {
-        ""
-    };
-    let settings = base.with_extension("ini");
-    write(
-        &settings,
-        &format!(
-            "[databases]\n* = host=127.0.0.1 port={}\n[pgbouncer]\n\
-             listen_addr = 127.0.0.1\nlisten_port = {}\nunix_socket_dir =\n\
-             pool_mode = transaction\ndefault_pool_size = {POOL_SIZE}\nmax_client_conn = 12000\n\
-             server_tls_sslmode = disable\nauth_file = {}\n{login}{prepared}",
-            upstream.port(),
-            address.port(),
-            users.display()
-        ),
-    )?;
-    let mut command = ground.scratch.command(&peer.program);
-    command.arg(settings);
-    Ok(command)
-}
-
-fn write(path: &Path, text: &str) -> Result<(), Error> {
-    let written = fs::write(path, text);
-    written.map_err(|error| Error::io(format!("cannot write {}", path.display()), error))
+    let (upstream, mode) = (setting.upstream, setting.upstream_mode());
+    let url = format!("postgres://{user}@{upstream}/{DATABASE}?sslmode={mode}");
+    command.env("PGWEIR_UPSTREAM", url);
+    command
 }

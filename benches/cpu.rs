@@ -50,3 +50,30 @@ pub(crate) fn resident_kib(pid: u32) -> Option<u64> {
         .find_map(|line| line.strip_prefix("VmRSS:"))?;
     line.split_whitespace().next()?.parse().ok()
 }
+
+/// Processor time of the whole machine, in ticks: all, and of that idle.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Machine {
+    all: u64,
+    idle: u64,
+}
+
+impl Machine {
+    /// Since it was started.
+    pub(crate) fn now() -> Option<Self> {
+        let text = fs::read_to_string("/proc/stat").ok()?;
+        let fields = text.lines().next()?.split_whitespace().skip(1);
+        // What guests use is counted as the user's already.
+        let ticks: Vec<u64> = fields.take(8).filter_map(|n| n.parse().ok()).collect();
+        Some(Self {
+            all: ticks.iter().sum(),
+            idle: ticks.get(3)? + ticks.get(4)?,
+        })
+    }
+
+    /// The share that was not idle since `before`.
+    pub(crate) fn busy_since(self, before: Self) -> f64 {
+        let all = self.all.saturating_sub(before.all).max(1) as f64;
+        1.0 - self.idle.saturating_sub(before.idle) as f64 / all
+    }
+}

@@ -1,15 +1,15 @@
-//! Clients that have asked once and then only stay.
+//! Clients that have asked once and then only stay: what they cost in memory.
 
-use std::net::SocketAddr;
 use std::time::Duration;
 
 use pgweir::demo::Error;
-use tokio::io::{AsyncReadExt, AsyncWriteExt};
-use tokio::net::TcpStream;
 use tokio::task::JoinSet;
 use tokio::time::{sleep, timeout};
 
-use crate::contestant::{DATABASE, TRUSTED};
+use crate::client::Client;
+use crate::contestant::{Contestant, Entry, Ground, Who};
+use crate::cpu;
+use crate::script::{HIT, Protocol};
 
 /// Logins at once.
 const AT_ONCE: usize = 50;
@@ -20,57 +20,69 @@ const PATIENCE: Duration = Duration::from_secs(10);
 /// Before memory is read: what is given back late is given back.
 const SETTLE: Duration = Duration::from_secs(1);
 
-/// ReadyForQuery, idle.
-const READY: &[u8] = b"Z\0\0\0\x05I";
+/// Resident memory with so many idle clients.
+#[derive(Debug)]
+pub(crate) struct Memory {
+    pub(crate) who: Who,
+    pub(crate) entry: Entry,
+    pub(crate) clients: usize,
+    pub(crate) resident_kib: Result<u64, String>,
+}
+
+/// Of a process that has done nothing before, with each of these numbers in turn.
+pub(crate) async fn memory(
+    ground: &Ground,
+    who: Who,
+    entry: Entry,
+    counts: &[usize],
+) -> Result<Vec<Memory>, Error> {
+    let Some(contestant) = Contestant::start(ground, who, ground.near(entry)).await? else {
+        return Ok(Vec::new());
+    };
+    let url = ground.url(contestant.address, entry);
+    let (mut open, mut found) = (Vec::new(), Vec::new());
+    for clients in counts {
+        let opened = fill(&mut open, &url, *clients).await;
+        let resident_kib = opened.map_err(|error| error.to_string()).and_then(|()| {
+            let resident = contestant.pid().and_then(cpu::resident_kib);
+            resident.ok_or_else(|| "the process is gone".to_owned())
+        });
+        found.push(Memory {
+            who,
+            entry,
+            clients: *clients,
+            resident_kib,
+        });
+    }
+    Ok(found)
+}
 
 /// Opens connections until there are `count`.
-pub(crate) async fn open(
-    clients: &mut Vec<TcpStream>,
-    address: SocketAddr,
-    count: usize,
-) -> Result<(), Error> {
-    let failed = |error| Error::io(format!("idle client {}", clients.len()), error);
+async fn fill(clients: &mut Vec<Client>, url: &str, count: usize) -> Result<(), Error> {
     let mut opening = JoinSet::new();
-    let mut opened = Vec::new();
     let mut started = clients.len();
     loop {
         while opening.len() < AT_ONCE && started < count {
             started += 1;
-            opening.spawn(timeout(PATIENCE, client(address)));
+            opening.spawn(timeout(PATIENCE, client(url.to_owned())));
         }
         let Some(ended) = opening.join_next().await else {
             break;
         };
-        let ended = ended.map_err(std::io::Error::other);
-        let client = ended.and_then(|ended| ended.map_err(std::io::Error::from)?);
-        opened.push(client.map_err(failed)?);
+        let failed = |error| Error::io(format!("idle client {}", clients.len()), error);
+        let ended = ended.map_err(|error| failed(std::io::Error::other(error)))?;
+        clients.push(ended.map_err(|late| failed(late.into()))??);
     }
-    clients.extend(opened);
-    sleep(SETTLE).await;
+    if count > 0 {
+        sleep(SETTLE).await;
+    }
     Ok(())
 }
 
-async fn client(address: SocketAddr) -> std::io::Result<TcpStream> {
-    let mut stream = TcpStream::connect(address).await?;
-    let settings = format!("user\0{TRUSTED}\0database\0{DATABASE}\0\0");
-    let size = u32::try_from(settings.len() + 8).unwrap_or(u32::MAX);
-    let mut startup = size.to_be_bytes().to_vec();
-    startup.extend(0x0003_0000_u32.to_be_bytes());
-    startup.extend(settings.as_bytes());
-    stream.write_all(&startup).await?;
-    until_ready(&mut stream).await?;
-    stream.write_all(b"Q\0\0\0\x0dSELECT 1\0").await?;
-    until_ready(&mut stream).await?;
-    Ok(stream)
-}
-
-async fn until_ready(stream: &mut TcpStream) -> std::io::Result<()> {
-    let mut read = Vec::new();
-    while !read.ends_with(READY) {
-        if stream.read_buf(&mut read).await? == 0 {
-            let text = String::from_utf8_lossy(&read).into_owned();
-            return Err(std::io::Error::other(text));
-        }
-    }
-    Ok(())
+async fn client(url: String) -> Result<Client, Error> {
+    let mut client = Client::connect(&url).await?;
+    let mut request = Vec::new();
+    HIT.request(Protocol::Simple, &mut request);
+    client.ask(&request, 1).await?;
+    Ok(client)
 }

@@ -1,49 +1,72 @@
-//! What a query costs: Postgres alone, through a bare relay, through pgweir, through PgBouncer.
+//! The laboratory: Postgres alone, a canned answer, a bare relay, pgweir, PgBouncer and other poolers.
 //!
 //! Started by `scripts/bench.sh`; benches/README.md says what is measured and what was found.
 
 mod canned;
+mod chart;
+mod client;
 mod contestant;
 mod cpu;
+mod far;
+mod goals;
 mod idle;
 mod json;
 mod load;
+mod peers;
+mod pgbench;
 mod plan;
+mod publish;
 mod report;
+mod rows;
+mod sample;
+mod script;
+mod shapes;
 
 use std::io::{self, Write};
 use std::net::SocketAddr;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::process::ExitCode;
+use std::time::Duration;
 
 use clap::Parser;
+use pgweir::amount::read_duration;
 use pgweir::demo::{self, Error};
 use pgweir::relay;
 
+use self::rows::Part;
+
 /// One line for each thing that can be chosen.
 #[derive(Clone, Debug, Parser)]
+#[expect(clippy::struct_excessive_bools, reason = "flags of a command line")]
 struct Options {
-    /// 40 seconds instead of three minutes: 16 clients and 1,000 idle ones only, two rounds
+    /// Under a minute instead of ten: 16 clients, 1,000 idle ones, one round, one distance. Not for
+    /// conclusions
     #[arg(long)]
     quick: bool,
-    /// How often everything is measured, each contestant in turn
+    /// How often everything is measured, each contestant in turn [3; quick: 1]
     #[arg(long, value_name = "N")]
     rounds: Option<usize>,
     /// How long each measurement takes, in seconds
-    #[arg(long, value_name = "N", default_value_t = 1)]
+    #[arg(long, value_name = "N", default_value_t = 1, conflicts_with = "quick")]
     seconds: u32,
-    /// Clients at once
+    /// Clients at once [1,16,64,1000; quick: 16]
     #[arg(long, value_name = "N,N,...", value_delimiter = ',')]
     clients: Option<Vec<usize>>,
-    /// Worker threads of pgweir and of the bare relay [what pgweir takes by itself]
+    /// How far away the database is, there and back [0ms,20ms,70ms,200ms; quick: 70ms]
+    #[arg(long, value_name = "D,D,...", value_delimiter = ',', value_parser = duration)]
+    rtt: Option<Vec<Duration>>,
+    /// Worker threads of pgweir, the relay and the responder [what pgweir takes by itself]
     #[arg(long, value_name = "N")]
     workers: Option<usize>,
-    /// Nothing but this
-    #[arg(long, value_name = "PART")]
-    only: Option<plan::Part>,
-    /// Where the figures go
+    /// Nothing but these parts
+    #[arg(long, value_name = "PART,PART,...", value_delimiter = ',')]
+    only: Vec<Part>,
+    /// Where the figures go; the chart goes beside them
     #[arg(long, value_name = "FILE", default_value = "target/bench/contest.json")]
     json: PathBuf,
+    /// Put chart and tables into benches/ and README.md as well
+    #[arg(long, conflicts_with_all = ["quick", "only"])]
+    publish: bool,
     /// Be the relay, from the first address to the second
     #[arg(long, hide = true, num_args = 2, value_names = ["LISTEN", "UPSTREAM"])]
     relay: Option<Vec<SocketAddr>>,
@@ -53,6 +76,39 @@ struct Options {
     /// Given by `cargo bench`, and not by `cargo test`
     #[arg(long, hide = true)]
     bench: bool,
+}
+
+impl Options {
+    fn rounds(&self) -> usize {
+        self.rounds.unwrap_or(if self.quick { 1 } else { 3 })
+    }
+
+    /// How long one measurement takes.
+    fn time(&self) -> Duration {
+        if self.quick {
+            return Duration::from_millis(200);
+        }
+        Duration::from_secs(self.seconds.into())
+    }
+
+    fn clients(&self) -> Vec<usize> {
+        let all: &[usize] = if self.quick {
+            &[rows::SOME]
+        } else {
+            &[1, rows::SOME, 64, 1000]
+        };
+        self.clients.clone().unwrap_or_else(|| all.to_vec())
+    }
+
+    fn round_trips(&self) -> Vec<Duration> {
+        let all: &[u64] = if self.quick { &[70] } else { &[0, 20, 70, 200] };
+        let all = || all.iter().copied().map(Duration::from_millis).collect();
+        self.rtt.clone().unwrap_or_else(all)
+    }
+}
+
+fn duration(text: &str) -> Result<Duration, &'static str> {
+    read_duration(text).ok_or("write 70ms or 1s")
 }
 
 fn main() -> ExitCode {
@@ -90,12 +146,27 @@ fn contest(options: &Options) -> Result<(), Error> {
     let Some(result) = result.transpose()? else {
         return Ok(());
     };
-    let printed = io::stdout().lock().write_all(result.table().as_bytes());
-    // A reader that has left (`| head`) has seen what it wanted; the file is for the others.
+    let goals = goals::goals(&result);
+    let text = format!("{}\n{}", report::table(&result), goals::table(&goals));
+    let printed = io::stdout().lock().write_all(text.as_bytes());
+    // A reader that has left (`| head`) has seen what it wanted; the files are for the others.
     printed.ok();
-    let path = &options.json;
+    write(&options.json, &json::render(&result, &goals))?;
+    let chart = chart::render(&result);
+    write(&options.json.with_extension("svg"), &chart)?;
+    if options.publish {
+        publish::publish(&result, &goals, &chart)?;
+    }
+    Ok(())
+}
+
+/// As a new file in the old one's place: whoever has a link to that keeps it.
+fn write(path: &Path, text: &str) -> Result<(), Error> {
     let directory = path.parent().map_or(Ok(()), std::fs::create_dir_all);
-    let written = directory.and_then(|()| std::fs::write(path, json::render(&result)));
+    let fresh = path.with_extension("new");
+    let written = directory
+        .and_then(|()| std::fs::write(&fresh, text))
+        .and_then(|()| std::fs::rename(&fresh, path));
     written.map_err(|error| Error::io(format!("cannot write {}", path.display()), error))
 }
 

@@ -1,6 +1,7 @@
-//! What is measured in which order: everything once a round, the contestants in turn.
+//! What is measured in which order: every row once a round, the contestants in turn.
 
 use std::io::Write;
+use std::time::Duration;
 
 use pgweir::config::Target;
 use pgweir::demo::postgres::{ADMIN, Install, Options as ServerOptions, Server};
@@ -10,37 +11,23 @@ use pgweir::pool::control::control;
 use tokio_postgres::types::Type;
 
 use crate::Options;
-use crate::contestant::{Contestant, DATABASE, Entry, Ground, PROVEN, Peer, TRUSTED, Who};
-use crate::cpu;
-use crate::idle;
-use crate::load::{self, Load, Outcome, PROTOCOLS, Workload};
+use crate::contestant::{Contestant, DATABASE, Entry, Ground, PROVEN, TRUSTED, Who};
+use crate::far::{self, Distance};
+use crate::idle::{self, Memory};
+use crate::rows::{self, By, Load, Part};
+use crate::sample::{self, Outcome};
+use crate::script;
+use crate::shapes::{self, Shapes};
+use crate::{cpu, peers, pgbench};
 
-/// A part of the whole.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, clap::ValueEnum)]
-pub(crate) enum Part {
-    /// Processor time for each query
-    Cpu,
-    /// Processor time for each query that was asked before, and what the cache costs a write
-    Hits,
-    /// Connections
-    Connect,
-    /// Resident memory
-    Memory,
-}
+/// The distance that the goals speak of.
+pub(crate) const FAR: Duration = Duration::from_millis(70);
 
-/// Clients that connect at once.
-const CONNECTING: usize = 8;
+/// Long enough for all upstream connections and a hundred queries.
+const WARM_UP: Duration = Duration::from_millis(150);
 
-/// All contestants start warm: pools filled, statements seen, answers remembered by those who do.
-const WARM_UP: [Load; 2] = [warm_up(Workload::Simple), warm_up(Workload::Hit("simple"))];
-
-const fn warm_up(workload: Workload) -> Load {
-    Load {
-        workload,
-        clients: 64,
-        seconds: 1,
-    }
-}
+/// How long to look what others do with the machine.
+const LISTENING: Duration = Duration::from_secs(1);
 
 /// One load, and what came out for each contestant, a round after another.
 #[derive(Debug)]
@@ -49,220 +36,201 @@ pub(crate) struct Cell {
     pub(crate) outcomes: Vec<(Who, Vec<Outcome>)>,
 }
 
-/// Resident memory with so many idle clients.
-#[derive(Debug)]
-pub(crate) struct Memory {
-    pub(crate) who: Who,
-    pub(crate) clients: usize,
-    pub(crate) resident: Result<u64, String>,
-}
-
 /// Everything that was measured.
 #[derive(Debug)]
 pub(crate) struct Results {
     pub(crate) postgres: String,
-    pub(crate) pgbouncer: String,
-    pub(crate) workers: String,
+    /// Names and versions.
+    pub(crate) peers: Vec<(Who, String)>,
+    pub(crate) workers: usize,
+    pub(crate) processors: usize,
     pub(crate) rounds: usize,
+    /// How busy the machine was before anything was started, 0 to 1.
+    pub(crate) busy_before: Option<f64>,
     pub(crate) cells: Vec<Cell>,
     pub(crate) memory: Vec<Memory>,
+    pub(crate) far: Vec<Distance>,
+    pub(crate) shapes: Option<Shapes>,
+    /// Who did not start, and why not.
+    pub(crate) absent: Vec<(Who, String)>,
 }
+
+/// The tables beside pgbench's, and who may read them.
+const TABLES: &str = "
+CREATE TABLE large (part int, id int, filler text);
+INSERT INTO large SELECT n % 10 + 1, n, repeat(chr(97 + n % 26), 1000) FROM generate_series(1, 1000) n;
+CREATE INDEX ON large (part);
+VACUUM ANALYZE large;
+GRANT SELECT ON ALL TABLES IN SCHEMA public TO app;
+";
 
 /// Measures what the options ask for.
 pub(crate) async fn run(options: &Options) -> Result<Results, Error> {
+    let busy_before = busy().await;
     let install = Install::find()?;
     let scratch = Scratch::new("pgweir-bench")?;
-    let peer = Peer::find(&scratch);
     let password = password()?;
     let server = ServerOptions {
         hba: "host all bench 127.0.0.1/32 trust\nhost all all 127.0.0.1/32 scram-sha-256\n",
-        conf: "max_connections = 300\nshared_buffers = 128MB\n",
+        conf: "max_connections = 400\nshared_buffers = 128MB\n",
         password: &password,
     };
     let server = Server::start(&install, &scratch, server).await?;
-    let (postgres, verifier) = fill(&server, &password).await?;
-    let ground = Ground {
-        scratch,
-        server,
-        password,
-        verifier,
-        workers: options.workers,
-        peer,
-    };
-    load::prepare(&install, &ground).await?;
+    let (postgres, verifier) = make(&server, &password).await?;
+    let secrets = (password, verifier);
+    let ground = Ground::new(scratch, server, secrets, options.workers, peers::find());
+    pgbench::prepare(&install, &ground).await?;
+    fill(&ground).await?;
 
-    let rounds = options.rounds.unwrap_or(if options.quick { 2 } else { 3 });
-    let wants = |part| options.only.is_none_or(|only| only == part);
-    let mut loads = Vec::new();
-    if wants(Part::Cpu) {
-        loads.extend(query_loads(options));
+    let wants = |part| options.only.is_empty() || options.only.contains(&part);
+    let mut results = Results {
+        postgres,
+        peers: Vec::new(),
+        workers: ground.workers(),
+        processors: std::thread::available_parallelism().map_or(1, usize::from),
+        rounds: options.rounds(),
+        busy_before,
+        cells: Vec::new(),
+        memory: Vec::new(),
+        far: Vec::new(),
+        shapes: None,
+        absent: Vec::new(),
+    };
+    let peers = ground.peers.iter();
+    results.peers = peers.map(|p| (p.who, p.version.clone())).collect();
+    if wants(Part::Idle) {
+        memory(&ground, options, &mut results).await;
     }
-    if wants(Part::Hits) {
-        loads.extend(hit_loads(options));
+    if wants(Part::Far) {
+        distances(&ground, options, &mut results).await?;
     }
-    if wants(Part::Connect) {
-        loads.extend(connect_loads(options));
+    if wants(Part::Shapes) {
+        say("shapes");
+        results.shapes = Some(shapes::shapes(&ground, results.rounds.max(3)).await);
     }
-    let mut memory = Vec::new();
-    if wants(Part::Memory) {
-        say("memory");
-        for who in [Who::Pgweir, Who::PgBouncer] {
-            memory.extend(idle_memory(&ground, who, options.quick).await?);
+    interleave(&install, &ground, rows::rows(options), &mut results).await;
+    Ok(results)
+}
+
+/// What others do with the machine.
+async fn busy() -> Option<f64> {
+    let before = cpu::Machine::now()?;
+    tokio::time::sleep(LISTENING).await;
+    Some(cpu::Machine::now()?.busy_since(before))
+}
+
+async fn distances(ground: &Ground, options: &Options, results: &mut Results) -> Result<(), Error> {
+    for round_trip in options.round_trips() {
+        say(&format!("{} ms away", round_trip.as_millis()));
+        // Only the goals' own distance is measured often.
+        let rounds = match (options.quick, round_trip == FAR) {
+            (false, true) => 5,
+            (true, _) | (false, false) => 1,
+        };
+        results
+            .far
+            .push(far::measure(ground, round_trip, rounds).await?);
+    }
+    Ok(())
+}
+
+async fn memory(ground: &Ground, options: &Options, results: &mut Results) {
+    let counts: &[usize] = if options.quick {
+        &[0, 1000]
+    } else {
+        &[0, 1, 1000, 10_000]
+    };
+    for entry in [Entry::Clear, Entry::Tls] {
+        for who in ground.all() {
+            if matches!(who, Who::Pgweir | Who::PgBouncer | Who::Other(_)) {
+                say(&format!("idle clients: {}, {entry:?}", who.as_str()));
+                match idle::memory(ground, who, entry, counts).await {
+                    Ok(found) => results.memory.extend(found),
+                    Err(error) => results.absent.push((who, error.to_string())),
+                }
+            }
         }
     }
-    let cells = interleave(&install, &ground, &loads, rounds).await?;
-    Ok(Results {
-        postgres,
-        pgbouncer: ground.peer.map_or("none".to_owned(), |peer| peer.version),
-        workers: workers(options.workers),
-        rounds,
-        cells,
-        memory,
-    })
-}
-
-fn workers(given: Option<usize>) -> String {
-    let own = std::thread::available_parallelism().map_or(1, usize::from);
-    given.unwrap_or(own).to_string()
-}
-
-fn query_loads(options: &Options) -> Vec<Load> {
-    loads_of(
-        &[Workload::Simple, Workload::Extended, Workload::Prepared],
-        options,
-    )
-}
-
-fn hit_loads(options: &Options) -> Vec<Load> {
-    let mut loads = loads_of(&PROTOCOLS.map(Workload::Hit), options);
-    loads.extend(loads_of(
-        &[Workload::Write("simple"), Workload::Write("prepared")],
-        options,
-    ));
-    loads
-}
-
-/// Each of these with each number of clients.
-fn loads_of(workloads: &[Workload], options: &Options) -> Vec<Load> {
-    let all = if options.quick {
-        vec![16]
-    } else {
-        vec![1, 16, 64]
-    };
-    let all = options.clients.clone().unwrap_or(all);
-    workloads
-        .iter()
-        .flat_map(|workload| all.iter().map(|clients| (*workload, *clients)))
-        .map(|(workload, clients)| Load {
-            workload,
-            clients,
-            seconds: options.seconds,
-        })
-        .collect()
-}
-
-fn connect_loads(options: &Options) -> Vec<Load> {
-    [Entry::Clear, Entry::Secure]
-        .map(|entry| Load {
-            workload: Workload::Connect(entry),
-            clients: CONNECTING,
-            seconds: options.seconds,
-        })
-        .to_vec()
 }
 
 /// Every load once a round, by every contestant in turn; every other round the other way round, so
 /// that nobody always comes after the same one.
-async fn interleave(
-    install: &Install,
-    ground: &Ground,
-    loads: &[Load],
-    rounds: usize,
-) -> Result<Vec<Cell>, Error> {
-    let mut clear = start(ground, Entry::Clear, loads).await?;
-    let mut secure = start(ground, Entry::Secure, loads).await?;
-    for contestant in &clear {
-        for warm_up in WARM_UP {
-            load::measure(install, ground, contestant, warm_up).await;
-        }
+async fn interleave(install: &Install, ground: &Ground, loads: Vec<Load>, results: &mut Results) {
+    let mut started = Vec::new();
+    for entry in [Entry::Clear, Entry::Secure] {
+        started.extend(start(ground, entry, &loads, &mut results.absent).await);
     }
-    let outcomes = || Who::ALL.map(|who| (who, Vec::new())).to_vec();
-    let mut cells: Vec<Cell> = loads
-        .iter()
-        .map(|load| Cell {
-            load: *load,
-            outcomes: outcomes(),
-        })
-        .collect();
-    for round in 1..=rounds {
-        for cell in &mut cells {
-            let (load, workload) = (cell.load, cell.load.workload);
-            say(&format!(
-                "round {round}: {}, {} clients",
-                workload.as_str(),
-                load.clients
-            ));
-            let contestants = match workload.entry() {
-                Entry::Clear => &clear,
-                Entry::Secure => &secure,
-            };
-            let asked = workload.contestants();
-            for contestant in contestants.iter().filter(|c| asked.contains(&c.who)) {
-                let outcome = load::measure(install, ground, contestant, load).await;
+    for contestant in &started {
+        warm_up(install, ground, contestant, &loads).await;
+    }
+    let outcomes: Vec<_> = ground.all().iter().map(|who| (*who, Vec::new())).collect();
+    let cells = loads.into_iter().map(|load| Cell {
+        load,
+        outcomes: outcomes.clone(),
+    });
+    results.cells = cells.collect();
+    for round in 1..=results.rounds {
+        for cell in &mut results.cells {
+            let load = &cell.load;
+            let (part, name, clients) = (load.part.as_str(), load.name, load.clients);
+            say(&format!("round {round}: {part}, {name}, {clients} clients"));
+            let asked = |c: &&Contestant| c.entry == load.entry && load.is_for(c.who);
+            for contestant in started.iter().filter(asked) {
+                let outcome = sample::measure(install, ground, contestant, load).await;
                 let mut of = cell.outcomes.iter_mut();
                 if let Some((_, outcomes)) = of.find(|(who, _)| *who == contestant.who) {
                     outcomes.push(outcome);
                 }
             }
         }
-        clear.reverse();
-        secure.reverse();
+        started.reverse();
     }
-    Ok(cells)
 }
 
 /// Those whom these loads are for.
-async fn start(ground: &Ground, entry: Entry, loads: &[Load]) -> Result<Vec<Contestant>, Error> {
+async fn start(
+    ground: &Ground,
+    entry: Entry,
+    loads: &[Load],
+    absent: &mut Vec<(Who, String)>,
+) -> Vec<Contestant> {
     let mut started = Vec::new();
-    let of_entry = loads.iter().filter(|load| load.workload.entry() == entry);
-    let asked: Vec<Who> = of_entry
-        .flat_map(|load| load.workload.contestants())
-        .copied()
-        .collect();
-    for who in Who::ALL.into_iter().filter(|who| asked.contains(who)) {
-        started.extend(Contestant::start(ground, who, entry).await?);
+    for who in ground.all() {
+        let mut of_entry = loads.iter().filter(|load| load.entry == entry);
+        if of_entry.any(|load| load.is_for(who)) {
+            match Contestant::start(ground, who, ground.near(entry)).await {
+                Ok(contestant) => started.extend(contestant),
+                Err(error) => absent.push((who, error.to_string())),
+            }
+        }
     }
-    Ok(started)
+    started
 }
 
-/// Of a process that has done nothing before.
-async fn idle_memory(ground: &Ground, who: Who, quick: bool) -> Result<Vec<Memory>, Error> {
-    let Some(contestant) = Contestant::start(ground, who, Entry::Clear).await? else {
-        return Ok(Vec::new());
-    };
-    let counts: &[usize] = if quick {
-        &[0, 1000]
-    } else {
-        &[0, 1000, 10_000]
-    };
-    let (mut open, mut found) = (Vec::new(), Vec::new());
-    for clients in counts {
-        let opened = idle::open(&mut open, contestant.address, *clients).await;
-        let resident = opened.map_err(|error| error.to_string()).and_then(|()| {
-            let resident = contestant.pid().and_then(cpu::resident_kib);
-            resident.ok_or_else(|| "the process is gone".to_owned())
-        });
-        found.push(Memory {
-            who,
-            clients: *clients,
-            resident,
-        });
+/// All start warm: pools filled, statements seen, answers remembered by those who do.
+async fn warm_up(install: &Install, ground: &Ground, contestant: &Contestant, loads: &[Load]) {
+    let mut seen: Vec<&str> = Vec::new();
+    let asked = |load: &&Load| load.entry == contestant.entry && load.is_for(contestant.who);
+    for load in loads.iter().filter(asked) {
+        let name = load.scripts.first().map_or("", |(script, _)| script.name);
+        if seen.contains(&name) {
+            continue;
+        }
+        seen.push(name);
+        let load = Load {
+            by: By::Ourselves,
+            clients: rows::SOME * 2,
+            protocol: script::Protocol::Simple,
+            time: WARM_UP,
+            ..*load
+        };
+        // What fails here fails again where it is counted.
+        sample::measure(install, ground, contestant, &load).await;
     }
-    Ok(found)
 }
 
 /// Makes the database and its users; tells the server's version, and what it keeps of the password.
-async fn fill(server: &Server, password: &str) -> Result<(String, String), Error> {
+async fn make(server: &Server, password: &str) -> Result<(String, String), Error> {
     let address = server.address;
     let url = format!("postgres://{ADMIN}:{password}@{address}/postgres?sslmode=require");
     let login = measure::login(&Target::parse(&url)?)?;
@@ -279,6 +247,15 @@ async fn fill(server: &Server, password: &str) -> Result<(String, String), Error
         .query_typed_one(sql, &[(&PROVEN, Type::TEXT)])
         .await?;
     Ok((row.try_get(0)?, row.try_get(1)?))
+}
+
+async fn fill(ground: &Ground) -> Result<(), Error> {
+    let url = ground.url(ground.server.address, Entry::Clear);
+    let (client, _) = control(&measure::login(&Target::parse(&url)?)?).await?;
+    for statement in TABLES.split_terminator(";\n") {
+        client.batch_execute(statement).await?;
+    }
+    Ok(())
 }
 
 /// On stderr: stdout is for the table.

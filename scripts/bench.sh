@@ -1,9 +1,13 @@
 #!/bin/bash
-# Compares what a query costs directly, through a bare relay, through pgweir and through PgBouncer.
-# Installs what is missing (Debian). Three minutes; scripts/bench.sh --quick takes 40 seconds,
+# The laboratory: Postgres alone, a canned responder, a bare relay, pgweir, PgBouncer and whoever else is named,
+# side by side. Installs what is missing (Debian). Ten minutes; scripts/bench.sh --quick takes less than one,
 # scripts/bench.sh --help says what else can be chosen, benches/README.md what it means.
-#   PROFILE=fast          builds faster, measures a little slower
-#   PEER_PGBOUNCER=FILE   compares with that PgBouncer
+#   PROFILE=fast            builds faster, measures a little slower
+#   PEER_PGBOUNCER=FILE     compares with that PgBouncer
+#   PEER_PG_DOORMAN=FILE    and with that pg_doorman,
+#   PEER_PGDOG=FILE         that PgDog,
+#   PEER_ODYSSEY=FILE       that Odyssey,
+#   PEER_OTHER='NAME=COMMAND with {port} {upstream}'   or anything else (benches/README.md)
 set -euo pipefail
 cd "$(dirname "$0")/.."
 . scripts/needs.sh

@@ -76,6 +76,21 @@ need_drivers() {
     export PGWEIR_TEST_DRIVERS="$needs"
 }
 
+# Schemas of compose files and of Kubernetes' objects, and what checks by them.
+need_schemas() {
+    local wanted=tests/packaging/requirements.txt
+    if once schemas "$wanted"; then
+        python3 -c 'import ensurepip' 2>/dev/null || packages python3-venv-any python3-venv
+        say "fetching schemas"
+        python3 -m venv "$needs/schemas"
+        "$needs/schemas/bin/pip" install -q -r "$wanted"
+        done_with schemas "$wanted"
+    fi
+    export PGWEIR_TEST_SCHEMAS="$needs/schemas/bin/python"
+    packages groff groff
+    packages systemd-analyze systemd
+}
+
 # run_tests [FILTER]: by nextest where there is one; the last line says how many passed and failed.
 run_tests() {
     local log status=0

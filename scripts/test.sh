@@ -7,5 +7,6 @@ cd "$(dirname "$0")/.."
 need_postgres
 need_postgres_18
 need_drivers
+need_schemas
 export PGWEIR_SOAK_SECONDS="${PGWEIR_SOAK_SECONDS:-20}"
 run_tests

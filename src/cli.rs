@@ -1,14 +1,21 @@
 //! The command line: which command, with which flags. What the commands do stands in `main`.
 
+mod check;
+mod paper;
+
 use std::ffi::OsString;
-use std::io::{self, Write};
+use std::path::PathBuf;
 use std::process::ExitCode;
 use std::time::Duration;
 
 use clap::error::ErrorKind;
-use clap::{Arg, ArgAction, ArgMatches, Command as Clap};
+use clap::{Arg, ArgAction, ArgMatches, Command as Clap, value_parser};
+use clap_complete::Shell;
 
-use crate::config::{self, Environment, Flags};
+pub use check::check;
+pub use paper::{completions, man};
+
+use crate::config::{self, Flags};
 use crate::demo;
 use crate::explain::Question;
 
@@ -17,12 +24,27 @@ use crate::explain::Question;
 pub enum Action {
     /// Run the proxy.
     Serve,
-    /// Print the effective configuration.
-    Check,
+    /// Look at a configuration, or at the proxy that runs with it.
+    Check(Check),
     /// Show what pgweir does, with a database at that distance.
     Demo { round_trip: Duration },
     /// Say what the cache makes of a text.
     Explain(Question),
+    /// Print a completion script.
+    Completions(Shell),
+    /// Print the manual page.
+    Man,
+}
+
+/// What `check` looks at.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Check {
+    /// The effective configuration is printed.
+    Config,
+    /// The running proxy is asked whether it answers.
+    Live,
+    /// A PgBouncer's configuration is translated.
+    FromPgBouncer(PathBuf),
 }
 
 /// The commands by name.
@@ -32,6 +54,8 @@ enum Name {
     Check,
     Demo,
     Explain,
+    Completions,
+    Man,
 }
 
 /// A command with its flags.
@@ -51,7 +75,7 @@ const COMMANDS: &[(&str, Name, &str)] = &[
     (
         "check",
         Name::Check,
-        "Print the effective configuration, each value with its origin",
+        "Print the effective configuration, ask the running proxy, or translate PgBouncer's",
     ),
     (
         "demo",
@@ -63,7 +87,20 @@ const COMMANDS: &[(&str, Name, &str)] = &[
         Name::Explain,
         "Say whether a query is cached and for how long, and why; or what a write makes stale",
     ),
+    (
+        "completions",
+        Name::Completions,
+        "Print a completion script for a shell",
+    ),
+    ("man", Name::Man, "Print the manual page"),
 ];
+
+/// What `check` takes besides settings.
+const LIVE: &str = "live";
+const FROM_PGBOUNCER: &str = "from-pgbouncer";
+
+/// What `completions` takes.
+const SHELL: &str = "shell";
 
 /// The demo's flag.
 const RTT: &str = "rtt";
@@ -127,7 +164,15 @@ where
                 (Action::Demo { round_trip }, outer)
             }
             Name::Serve => (Action::Serve, Flags::from_matches(inner).or(outer)),
-            Name::Check => (Action::Check, Flags::from_matches(inner).or(outer)),
+            Name::Check => {
+                let action = Action::Check(what_to_check(inner));
+                (action, Flags::from_matches(inner).or(outer))
+            }
+            Name::Completions => {
+                let shell = inner.get_one(SHELL).copied().unwrap_or(Shell::Bash);
+                (Action::Completions(shell), outer)
+            }
+            Name::Man => (Action::Man, outer),
             Name::Explain => {
                 let action = Action::Explain(question(inner));
                 (action, Flags::from_matches(inner).or(outer))
@@ -136,6 +181,15 @@ where
         None => (Action::Serve, outer),
     };
     Ok(Command { action, flags })
+}
+
+fn what_to_check(matches: &ArgMatches) -> Check {
+    if matches.get_flag(LIVE) {
+        return Check::Live;
+    }
+    matches
+        .get_one::<PathBuf>(FROM_PGBOUNCER)
+        .map_or(Check::Config, |path| Check::FromPgBouncer(path.clone()))
 }
 
 fn question(matches: &ArgMatches) -> Question {
@@ -158,40 +212,6 @@ fn read_round_trip(text: &str) -> Result<Duration, String> {
     }
 }
 
-/// `pgweir check`: prints the configuration, or what is wrong with it, and fails then.
-pub fn check(flags: &Flags, env: &Environment) -> ExitCode {
-    let mut out = io::stdout().lock();
-    let mut err = io::stderr().lock();
-    match report(flags, env, &mut out, &mut err) {
-        Ok(code) => code,
-        // A reader that has seen enough (`| head`) is no failure of the configuration.
-        Err(error) if error.kind() == io::ErrorKind::BrokenPipe => ExitCode::SUCCESS,
-        Err(_unwritable) => ExitCode::FAILURE,
-    }
-}
-
-fn report(
-    flags: &Flags,
-    env: &Environment,
-    out: &mut impl Write,
-    err: &mut impl Write,
-) -> io::Result<ExitCode> {
-    match config::load(flags, env) {
-        Ok(loaded) => {
-            for warning in &loaded.warnings {
-                writeln!(err, "warning: {warning}")?;
-            }
-            write!(out, "{}", loaded.show())?;
-            out.flush()?;
-            Ok(ExitCode::SUCCESS)
-        }
-        Err(error) => {
-            writeln!(err, "pgweir: {error}")?;
-            Ok(ExitCode::FAILURE)
-        }
-    }
-}
-
 fn clap_command() -> Clap {
     let root = Clap::new("pgweir")
         .version(env!("CARGO_PKG_VERSION"))
@@ -203,7 +223,15 @@ fn clap_command() -> Clap {
     COMMANDS.iter().fold(root, |root, (name, action, about)| {
         let command = Clap::new(*name).about(*about);
         root.subcommand(match action {
-            Name::Serve | Name::Check => command.after_help(AFTER).args(Flags::args()),
+            Name::Serve => command.after_help(AFTER).args(Flags::args()),
+            Name::Check => check_command(command),
+            Name::Completions => command.arg(
+                Arg::new(SHELL)
+                    .value_name("SHELL")
+                    .required(true)
+                    .value_parser(value_parser!(Shell)),
+            ),
+            Name::Man => command,
             Name::Explain => explain_command(command),
             Name::Demo => command.arg(
                 Arg::new(RTT)
@@ -214,6 +242,25 @@ fn clap_command() -> Clap {
             ),
         })
     })
+}
+
+fn check_command(command: Clap) -> Clap {
+    command
+        .after_help(AFTER)
+        .arg(
+            Arg::new(LIVE).long(LIVE).action(ArgAction::SetTrue).help(
+                "Ask the proxy that runs with these settings whether it answers; fail if not",
+            ),
+        )
+        .arg(
+            Arg::new(FROM_PGBOUNCER)
+                .long(FROM_PGBOUNCER)
+                .value_name("INI")
+                .value_parser(value_parser!(PathBuf))
+                .conflicts_with(LIVE)
+                .help("Print the proxy.toml that does what this pgbouncer.ini does"),
+        )
+        .args(Flags::args())
 }
 
 fn explain_command(command: Clap) -> Clap {
@@ -276,10 +323,26 @@ mod tests {
         assert_eq!(
             check,
             Command {
-                action: Action::Check,
+                action: Action::Check(Check::Config),
                 ..bare
             }
         );
+    }
+
+    #[test]
+    fn check_looks_at_one_thing() {
+        let action = |args: &[&str]| parse(args).map(|command| command.action);
+        assert_eq!(
+            action(&["check", "--live", "--listen", "[::1]:1"]).unwrap(),
+            Action::Check(Check::Live)
+        );
+        assert_eq!(
+            action(&["check", "--from-pgbouncer", "p.ini"]).unwrap(),
+            Action::Check(Check::FromPgBouncer("p.ini".into()))
+        );
+        assert!(action(&["check", "--live", "--from-pgbouncer", "p.ini"]).is_err());
+        assert!(action(&["serve", "--live"]).is_err());
+        assert!(action(&["completions"]).is_err() && action(&["completions", "cmd"]).is_err());
     }
 
     #[test]
@@ -345,31 +408,5 @@ mod tests {
         let error = parse(&["--pool-sise", "3"]).unwrap_err().to_string();
         assert!(error.contains("--pool-size"), "{error}");
         assert!(parse(&["chek"]).is_err());
-    }
-
-    #[test]
-    fn check_reports_on_the_right_stream() {
-        let run = |args: &[&str]| {
-            let (mut out, mut err) = (Vec::new(), Vec::new());
-            let flags = parse(args).unwrap().flags;
-            let code = report(&flags, &Environment::new(), &mut out, &mut err).unwrap();
-            (
-                code,
-                String::from_utf8(out).unwrap(),
-                String::from_utf8(err).unwrap(),
-            )
-        };
-        let (code, out, err) = run(&["check", "--upstream", "postgres://a:s3cret@db"]);
-        assert_eq!((code, err.as_str()), (ExitCode::SUCCESS, ""));
-        assert!(
-            out.contains("# flag --upstream") && !out.contains("s3cret"),
-            "{out}"
-        );
-        let (code, out, err) = run(&["check", "--upstream", "db"]);
-        assert_eq!((code, out.as_str()), (ExitCode::FAILURE, ""));
-        assert!(
-            err.starts_with("pgweir: flag --upstream: upstream.url: "),
-            "{err}"
-        );
     }
 }

@@ -5,6 +5,7 @@ use std::net::IpAddr;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use crate::wire::error::PgError;
+use crate::wire::trouble;
 
 /// What clients are counted by.
 #[derive(Clone, Debug, PartialEq, Eq, Hash)]
@@ -74,10 +75,11 @@ impl Counts {
                 Kind::Database(name) => format!("clients of database \"{name}\" already"),
                 Kind::Address(address) => format!("clients from address {address} already"),
             };
-            return Err(
-                PgError::fatal("53300", format!("sorry, there are {most} {whose}"))
-                    .hint(format!("Raise {setting}.")),
-            );
+            return Err(PgError::fatal(
+                &trouble::TOO_MANY_CLIENTS,
+                format!("sorry, there are {most} {whose}"),
+            )
+            .hint(format!("Raise {setting}.")));
         }
         *count += 1;
         drop(counts);

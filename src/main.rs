@@ -20,8 +20,10 @@ fn main() -> ExitCode {
     };
     match command.action {
         Action::Serve => serve::serve(&command.flags, &environment),
-        Action::Check => cli::check(&command.flags, &environment),
+        Action::Check(what) => cli::check(&what, &command.flags, &environment),
         Action::Demo { round_trip } => demo::run(round_trip),
         Action::Explain(question) => explain::run(&command.flags, &environment, &question),
+        Action::Completions(shell) => cli::completions(shell),
+        Action::Man => cli::man(),
     }
 }

@@ -12,6 +12,7 @@ use pgweir::listen::orders::{self, Answer, Order, Orders};
 use pgweir::listen::{self, Door};
 use pgweir::telemetry;
 use pgweir::wire::error::{PgError, Severity};
+use pgweir::wire::trouble;
 use tokio::net::TcpListener;
 use tokio::signal::unix::{Signal, SignalKind, signal};
 
@@ -174,8 +175,7 @@ where
         let restart = |s: &&config::Setting<Config>| s.key == key && s.reload == Reload::Restart;
         if settings.filter(restart).count() > 0 {
             let text = format!("{key} cannot be changed while pgweir runs");
-            return Err(PgError::error("55P02", text)
-                .hint("Change it in the configuration, and start pgweir again."));
+            return Err(PgError::error(&trouble::CONSOLE_RESTART, text));
         }
         let mut said = self.said.clone();
         match value {
@@ -189,10 +189,8 @@ where
     fn apply(&mut self, door: &Arc<Door>, said: BTreeMap<&'static str, String>) -> Answer {
         let failed = |error: String| {
             tracing::error!(error, "the configuration was not reloaded");
-            Err(
-                PgError::error("F0000", format!("nothing was changed: {error}"))
-                    .hint("pgweir check reads the configuration without using it."),
-            )
+            let text = format!("nothing was changed: {error}");
+            Err(PgError::error(&trouble::CONSOLE_NOT_RELOADED, text))
         };
         let mut loaded = match (self.load)(&said) {
             Ok(loaded) => loaded,

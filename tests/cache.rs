@@ -3,6 +3,7 @@
 mod invalidation;
 mod modes;
 mod roles;
+mod unseen;
 
 use crate::support::eventually;
 use crate::support::postgres::Postgres;

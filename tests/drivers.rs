@@ -16,7 +16,7 @@ const SIZE: &str = "3";
 const PATIENCE_SECONDS: u64 = 120;
 
 /// What was installed for the drivers; None, loudly, when nothing was.
-fn installed() -> Option<PathBuf> {
+pub(crate) fn installed() -> Option<PathBuf> {
     let found = std::env::var_os("PGWEIR_TEST_DRIVERS").map(PathBuf::from);
     if found.is_none() {
         eprintln!("NOT CHECKED: no driver is installed, scripts/drivers.sh does that");

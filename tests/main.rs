@@ -3,6 +3,7 @@
 #![expect(clippy::indexing_slicing, reason = "a short reply is a failed test")]
 //! Everything that needs the real binary and a real Postgres. One binary, so that it links once.
 
+mod apps;
 mod auth;
 mod cache;
 mod cancel;
@@ -18,6 +19,7 @@ mod kinds;
 mod life;
 mod login;
 mod meter;
+mod packaging;
 mod pin;
 mod pool;
 mod same;

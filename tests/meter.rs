@@ -137,13 +137,12 @@ fn measure(name: &str, between: &Between, plan: &Plan) -> Option<Arc<Run>> {
     let enough = run.reads / 20;
     assert!(done >= enough, "only {done} reads of {}", run.reads);
     assert!(strikes >= run.strikes_min, "hardly anything was disturbed");
-    let wanted = if is_disturbed(plan) {
-        1
-    } else {
-        done / READS_PER_HIT_MAX
-    };
-    let few = hits.is_some_and(|hits| hits < wanted);
-    assert!(!few, "hardly anything was answered from memory");
+    // What disturbs may well leave nothing to remember on a slow machine.
+    let few = hits.is_some_and(|hits| hits < done / READS_PER_HIT_MAX);
+    assert!(
+        is_disturbed(plan) || !few,
+        "hardly anything was answered from memory"
+    );
     Some(run)
 }
 

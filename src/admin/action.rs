@@ -4,6 +4,7 @@ use super::command::{Statement, shortened};
 use crate::cache::rules::FINGERPRINT_DIGITS;
 use crate::config::{nearest, pgbouncer, table};
 use crate::wire::error::PgError;
+use crate::wire::trouble;
 
 /// Something that changes something.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -143,7 +144,8 @@ fn client(statement: Statement<'_>) -> Result<u64, PgError> {
     id.parse()
         .map_err(|_not_a_number: std::num::ParseIntError| {
             let text = format!("\"{}\" is not the id of a client", shortened(&id));
-            PgError::error("22023", text).hint("SHOW CLIENTS lists the ids, in its last column.")
+            PgError::error(&trouble::CONSOLE_VALUE, text)
+                .hint("SHOW CLIENTS lists the ids, in its last column.")
         })
 }
 
@@ -152,8 +154,7 @@ fn shape(statement: Statement<'_>) -> Result<Purge, PgError> {
     let id = statement.rest(2).to_ascii_lowercase();
     if id.len() != FINGERPRINT_DIGITS || !id.bytes().all(|byte| byte.is_ascii_hexdigit()) {
         let text = format!("\"{}\" is not the id of a shape", shortened(&id));
-        return Err(PgError::error("22023", text)
-            .hint("Ids have 16 digits from 0 to f; SHOW QUERIES lists them."));
+        return Err(PgError::error(&trouble::CONSOLE_VALUE, text));
     }
     Ok(Purge::Shape(id))
 }
@@ -168,10 +169,11 @@ fn set(statement: Statement<'_>) -> Result<Action, PgError> {
     let sign = matches!(statement.token(end).as_str(), "=" | ":=") || statement.word(end) == "TO";
     let from = if sign { end + 1 } else { end };
     if from >= statement.len() {
-        return Err(
-            PgError::error("42601", format!("no value for \"{}\"", shortened(&key)))
-                .hint("Write SET key = value, or SET key = DEFAULT to take it back."),
-        );
+        return Err(PgError::error(
+            &trouble::CONSOLE_UNKNOWN,
+            format!("no value for \"{}\"", shortened(&key)),
+        )
+        .hint("Write SET key = value, or SET key = DEFAULT to take it back."));
     }
     let known = table::all().find(|setting| setting.key == key);
     let Some(key) = known
@@ -184,7 +186,7 @@ fn set(statement: Statement<'_>) -> Result<Action, PgError> {
             None => "SHOW CONFIG lists all settings.".to_owned(),
         };
         let text = format!("there is no setting \"{}\"", shortened(&key));
-        return Err(PgError::error("42704", text).hint(hint));
+        return Err(PgError::error(&trouble::CONSOLE_NO_SUCH, text).hint(hint));
     };
     let is_default = from + 1 == statement.len() && statement.word(from) == "DEFAULT";
     Ok(Action::Set(

@@ -5,6 +5,7 @@ use super::driver::Driver;
 use crate::config::nearest;
 use crate::sql::lexer::{Kind, Lexer, Token};
 use crate::wire::error::PgError;
+use crate::wire::trouble;
 
 /// Longest text: the longest command is a PURGE with two names, and a script of many fits too.
 pub const TEXT_BYTES_MAX: usize = 16 << 10;
@@ -230,7 +231,11 @@ impl Statement<'_> {
             None => "This is the console of pgweir, not a database: SHOW HELP lists what there is."
                 .to_owned(),
         };
-        PgError::error("42601", format!("the console does not know \"{said}\"")).hint(hint)
+        PgError::error(
+            &trouble::CONSOLE_UNKNOWN,
+            format!("the console does not know \"{said}\""),
+        )
+        .hint(hint)
     }
 }
 

@@ -21,6 +21,7 @@ use crate::session::end::End;
 use crate::stream::Stream;
 use crate::wire::error::PgError;
 use crate::wire::frame::{self, HEADER_BYTES, split_cstr};
+use crate::wire::trouble;
 
 /// Largest frame that is read: a text and its name. The rest of a larger one is dropped as it comes.
 const FRAME_BYTES_MAX: usize = TEXT_BYTES_MAX + 1024;
@@ -132,7 +133,7 @@ impl Console {
                 }
                 b'F' => {
                     let text = "the console has no functions";
-                    PgError::error("0A000", text).encode(&mut self.out);
+                    PgError::error(&trouble::CONSOLE_CANNOT, text).encode(&mut self.out);
                     self.sync().await?;
                 }
                 b'H' => self.flush().await?,
@@ -209,7 +210,9 @@ impl Console {
         if self.role != Role::Acts {
             let text = format!("user \"{}\" may look at the console only", self.user);
             let hint = format!("Add the user to admin.users to let it {}.", action.tag());
-            return Ok(Err(PgError::error("42501", text).hint(hint)));
+            return Ok(Err(
+                PgError::error(&trouble::CONSOLE_LOOK_ONLY, text).hint(hint)
+            ));
         }
         // What is done already must not wait for what may take long.
         self.flush().await?;
@@ -339,7 +342,6 @@ pub(super) fn tag_of(command: &Command) -> &'static str {
 
 fn cancelled() -> PgError {
     PgError::error("57014", "canceling statement due to user request")
-        .hint("What was to be waited for was taken back, as far as it can be.")
 }
 
 /// Ends when the client has gone. A byte of its next request is kept, and then there is no telling.
@@ -368,7 +370,7 @@ fn text_of(body: Option<Vec<u8>>) -> Result<Vec<u8>, PgError> {
 
 pub(super) fn too_long() -> PgError {
     let text = format!("the console reads up to {TEXT_BYTES_MAX} bytes at a time");
-    PgError::error("54000", text).hint("SHOW HELP lists what there is.")
+    PgError::error(&trouble::CONSOLE_TOO_MUCH, text)
 }
 
 /// Works until done, or until told to stop: KILL always counts.

@@ -11,6 +11,7 @@ use super::show::{self, Format};
 use crate::session::end::End;
 use crate::wire::error::PgError;
 use crate::wire::frame::{self, split_cstr, split_i32, split_u16};
+use crate::wire::trouble;
 
 /// Statements and portals that a client may keep, each: drivers keep one or two.
 const KEPT_MAX: usize = 16;
@@ -89,7 +90,10 @@ impl Console {
             return Err(too_long());
         }
         if count > 0 {
-            return Err(PgError::error("0A000", "the console takes no parameters"));
+            return Err(PgError::error(
+                &trouble::CONSOLE_CANNOT,
+                "the console takes no parameters",
+            ));
         }
         let mut commands = command::read(text)?;
         if commands.len() > 1 {
@@ -229,7 +233,7 @@ impl Console {
         };
         if portal.done {
             let text = "the portal cannot be run twice";
-            return Ok(Err(PgError::error("55000", text)));
+            return Ok(Err(PgError::error(&trouble::CONSOLE_CANNOT, text)));
         }
         if portal.table.is_none() {
             match self.perform(command).await? {
@@ -252,7 +256,7 @@ impl Console {
 fn check_room(kept: usize, is_new: bool) -> Result<(), PgError> {
     if is_new && kept >= KEPT_MAX {
         let text = format!("the console keeps {KEPT_MAX} statements and as many portals");
-        return Err(PgError::error("54000", text).hint("Close those that are not needed."));
+        return Err(PgError::error(&trouble::CONSOLE_TOO_MUCH, text));
     }
     Ok(())
 }

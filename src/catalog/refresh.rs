@@ -87,6 +87,11 @@ impl Catalog {
         catalog
     }
 
+    /// Whether results under row security are kept, by whatever its policies may ask for.
+    pub fn keys_row_security(&self) -> bool {
+        self.declared.keyed_rls
+    }
+
     /// The server that the database is on.
     pub fn server(&self) -> &Arc<Server> {
         &self.server

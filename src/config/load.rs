@@ -38,6 +38,15 @@ pub fn load(flags: &Flags, env: &Environment) -> Result<Loaded, ConfigError> {
     resolve(flags, env, file)
 }
 
+/// What a file with this text would say, alone: no flags, no environment.
+///
+/// # Errors
+/// As of [`load`].
+pub fn load_text(name: &Path, text: &str) -> Result<Loaded, ConfigError> {
+    let file = File::parse(name, text)?;
+    resolve(&Flags::default(), &Environment::new(), file)
+}
+
 /// [`load`] once the file is read.
 pub(super) fn resolve(flags: &Flags, env: &Environment, file: File) -> Result<Loaded, ConfigError> {
     let unknown = unknown_variables(env);

@@ -30,7 +30,7 @@ pub use cache::{Cache, Effects, ForeignTables, RowSecurity};
 pub use fault::Fault;
 pub(crate) use fault::nearest;
 pub use flags::{Environment, Flags, environment};
-pub use load::{Loaded, load};
+pub use load::{Loaded, load, load_text};
 pub use origin::{ConfigError, Origin, Origins};
 pub use pgpass::PgPass;
 pub use secret::Secret;

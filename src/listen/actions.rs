@@ -6,6 +6,7 @@ use crate::admin::{Action, Done, Purge};
 use crate::pool::pools::Pools;
 use crate::session::census::Purpose;
 use crate::wire::error::PgError;
+use crate::wire::trouble;
 
 /// A pause that is not complete yet. Whoever gives up on it takes it back.
 struct Pausing<'a> {
@@ -103,8 +104,11 @@ impl Known {
                 client.kill();
                 Ok(())
             }
-            None => Err(PgError::error("42704", format!("there is no client {id}"))
-                .hint("SHOW CLIENTS lists the ids, in its last column.")),
+            None => Err(PgError::error(
+                &trouble::CONSOLE_NO_SUCH,
+                format!("there is no client {id}"),
+            )
+            .hint("SHOW CLIENTS lists the ids, in its last column.")),
         }
     }
 
@@ -120,11 +124,8 @@ impl Known {
             Purge::Database(name) => (shared.purge_database(name), "database", name),
         };
         purged.ok_or_else(|| {
-            PgError::error(
-                "42704",
-                format!("nothing is known of the {kind} \"{name}\""),
-            )
-            .hint("SHOW QUERIES and SHOW TABLES list what is known; PURGE alone forgets all.")
+            let text = format!("nothing is known of the {kind} \"{name}\"");
+            PgError::error(&trouble::CONSOLE_NO_SUCH, text)
         })
     }
 }

@@ -10,6 +10,7 @@ use super::facts::Known;
 use super::{CONSOLES_MAX, Door, Rules, TURNED_AWAY_TIMEOUT};
 use crate::admin::Dialect;
 use crate::admin::console::Console;
+use crate::cache::generation::WriteSet;
 use crate::limits::Counted;
 use crate::pool::{LeaseError, upstream};
 use crate::session::Session;
@@ -22,6 +23,7 @@ use crate::session::replication;
 use crate::stream::Stream;
 use crate::wire::error::PgError;
 use crate::wire::startup::Replication;
+use crate::wire::trouble;
 
 impl Door {
     /// A session's whole life. The rules are held only while it starts.
@@ -101,13 +103,16 @@ impl Door {
         let (user, database) = (&login.user, &login.database);
         let full = || {
             let text = format!("{CONSOLES_MAX} clients are using the console already");
-            PgError::fatal("53300", text)
+            PgError::fatal(&trouble::CONSOLE_FULL, text)
         };
         let prepared = self.count(user, database, &rules).and_then(|counted| {
             let role = rules.admin.role(user, rules.auth_mode);
             let role = role.ok_or_else(|| not_for_you(user))?;
             if login.replication != Replication::Off {
-                return Err(PgError::fatal("0A000", "the console cannot be replicated"));
+                return Err(PgError::fatal(
+                    &trouble::CONSOLE_CANNOT,
+                    "the console cannot be replicated",
+                ));
             }
             let permit = self.consoles.try_acquire().map_err(|_none| full())?;
             let registered = self.register(&login, &counted, Purpose::Console)?;
@@ -160,6 +165,13 @@ impl Door {
         match upstream::connect(&upstream).await {
             Ok(upstream) => {
                 let client = (login.stream, login.pending);
+                // With a database it takes SQL as well, which nobody reads: as long as it is there,
+                // nothing of the database is answered from memory.
+                let pid = i32::from_be_bytes(upstream.cancel.pid.to_be_bytes());
+                let _until_it_is_gone = (login.replication == Replication::Database).then(|| {
+                    let generations = self.pools.generations(database);
+                    generations.mark(&WriteSet::Everything, generations.epoch(), pid)
+                });
                 replication::pass_through(client, upstream, &registered).await
             }
             Err(error) => {
@@ -199,7 +211,8 @@ impl Door {
         let named = latest.find(|(name, _)| name.eq_ignore_ascii_case(application));
         let name = named.map(|(_, value)| &**value).unwrap_or_default();
         let who = Who::new(&login.stream, user, database, purpose).named(name);
-        let no_key = |_unspecified| PgError::fatal("58000", "no random bytes for a cancel key");
+        let no_key =
+            |_unspecified| PgError::fatal(&trouble::NO_RANDOM, "no random bytes for a cancel key");
         self.registry.enter(login.minor >= 2, who).map_err(no_key)
     }
 }
@@ -207,8 +220,7 @@ impl Door {
 /// What a client is told that may not even look.
 fn not_for_you(user: &str) -> PgError {
     let text = format!("user \"{user}\" may not use the console");
-    PgError::fatal("42501", text)
-        .hint("Add the user to admin.stats_users to look, or to admin.users to do everything.")
+    PgError::fatal(&trouble::CONSOLE_CLOSED, text)
 }
 
 /// Tells a client that has logged in why there is no session for it.

@@ -5,6 +5,7 @@ use tokio::sync::{mpsc, oneshot};
 
 use crate::admin::Shutdown;
 use crate::wire::error::PgError;
+use crate::wire::trouble;
 
 /// Orders that wait. Each console waits for the answer to its own, so they are few.
 const ORDERS_MAX: usize = 8;
@@ -50,6 +51,5 @@ impl Desk {
 
 /// There is nobody any more to carry out orders.
 pub fn stopping() -> PgError {
-    PgError::error("57P03", "the process is stopping")
-        .hint("SHUTDOWN, without more, ends it at once.")
+    PgError::error(&trouble::CONSOLE_STOPPING, "the process is stopping")
 }

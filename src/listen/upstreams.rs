@@ -12,7 +12,7 @@ use crate::pool::error::ConnectError;
 use crate::pool::pools::Pools;
 use crate::pool::upstream::{self, Credential};
 use crate::session::greet::Upstreams;
-use crate::wire::error::{PgError, encode_body};
+use crate::wire::error::PgError;
 
 /// Control connections that `auth.query` runs on, one for each database it runs in. More databases
 /// than this are asked over a connection of the moment.
@@ -70,10 +70,9 @@ impl Questions {
 }
 
 fn refused(error: PgError) -> ConnectError {
-    let texts = [Some(error.message.as_str()), None, error.hint.as_deref()];
     ConnectError::Refused {
         place: "upstream".to_owned(),
-        body: encode_body(error.severity, error.code, texts).into(),
+        body: error.body().into(),
     }
 }
 

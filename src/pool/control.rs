@@ -154,7 +154,12 @@ fn translate(place: &str, error: &tokio_postgres::Error) -> ConnectError {
             reason,
         };
     };
-    let texts = [Some(theirs.message()), theirs.detail(), theirs.hint()];
+    let texts = [
+        Some(theirs.message()),
+        theirs.detail(),
+        theirs.hint(),
+        theirs.routine(),
+    ];
     let body = encode_body(Severity::Fatal, theirs.code().code(), texts);
     ConnectError::Refused {
         place: place.to_owned(),

@@ -5,6 +5,7 @@ use std::time::Duration;
 
 use crate::config::SessionAttrs;
 use crate::wire::error::{PgError, field};
+use crate::wire::trouble::{self, Trouble};
 
 /// Why there is no upstream. Cloned, because all clients that wait for one get the same reason.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
@@ -68,27 +69,28 @@ impl ConnectError {
             Self::Io { .. }
             | Self::TimedOut { .. }
             | Self::Tls { .. }
-            | Self::Attributes { .. } => "08001",
-            Self::Protocol { .. } => "08P01",
-            Self::Login { .. } => "28000",
+            | Self::Attributes { .. }
+            | Self::Protocol { .. }
+            | Self::Login { .. } => self.trouble().sqlstate,
         }
     }
 
-    /// What to do about it.
+    /// Which of our errors it is, where it is not the upstream's own refusal.
+    fn trouble(&self) -> &'static Trouble {
+        match self {
+            Self::TimedOut { .. } => &trouble::CONNECT_TIMED_OUT,
+            Self::Tls { .. } => &trouble::UPSTREAM_TLS,
+            Self::Login { .. } => &trouble::UPSTREAM_LOGIN,
+            Self::Protocol { .. } => &trouble::NO_POSTGRES,
+            Self::Attributes { .. } => &trouble::WRONG_KIND_OF_SERVER,
+            Self::Io { .. } | Self::Refused { .. } => &trouble::UNREACHABLE,
+        }
+    }
+
+    /// What to do about it; of its own refusal the upstream says that itself.
     pub fn hint(&self) -> Option<&'static str> {
-        Some(match self {
-            Self::Refused { .. } => return None,
-            Self::Io { .. } => {
-                "Is Postgres running there, and can pgweir reach it? See upstream.url."
-            }
-            Self::TimedOut { .. } => {
-                "Raise pool.connect_timeout, or look for what is slow between pgweir and Postgres."
-            }
-            Self::Tls { .. } => "See sslmode and sslrootcert in upstream.url.",
-            Self::Login { .. } => "See the password and channel_binding in upstream.url.",
-            Self::Protocol { .. } => "Does upstream.url lead to a Postgres?",
-            Self::Attributes { .. } => "See target_session_attrs in upstream.url.",
-        })
+        let ours = !matches!(self, Self::Refused { .. });
+        ours.then(|| self.trouble().hint)
     }
 
     /// Appends the ErrorResponse for a client: the upstream's own as it is, or one of ours.
@@ -103,16 +105,10 @@ impl ConnectError {
             Self::Io { .. }
             | Self::TimedOut { .. }
             | Self::Tls { .. }
-            | Self::Attributes { .. } => self.own("08001").encode(out),
-            Self::Protocol { .. } => self.own("08P01").encode(out),
-            Self::Login { .. } => self.own("28000").encode(out),
+            | Self::Attributes { .. }
+            | Self::Protocol { .. }
+            | Self::Login { .. } => PgError::fatal(self.trouble(), self.to_string()).encode(out),
         }
-    }
-
-    fn own(&self, code: &'static str) -> PgError {
-        let mut error = PgError::fatal(code, self.to_string());
-        error.hint = self.hint().map(str::to_owned);
-        error
     }
 
     /// Whether the next host of the URL may do better. As in libpq, a host that answers and refuses

@@ -71,6 +71,15 @@ impl Drop for Kept {
 }
 
 impl State {
+    pub(super) fn generations(&mut self, home: &Home) -> Arc<Generations> {
+        let known = self.generations.get(home).and_then(Weak::upgrade);
+        let generations = known.unwrap_or_else(Generations::new);
+        self.generations.retain(|_, kept| kept.strong_count() > 0);
+        self.generations
+            .insert(home.clone(), Arc::downgrade(&generations));
+        generations
+    }
+
     /// The catalog of a database, kept over a connection with the login of its first pool.
     pub(super) fn catalog(
         &mut self,
@@ -89,11 +98,7 @@ impl State {
             let login = Arc::clone(&login);
             async move { control(&login).await.map(|(client, _task)| client) }
         };
-        let generations = self.generations.get(&home).and_then(Weak::upgrade);
-        let generations = generations.unwrap_or_else(Generations::new);
-        self.generations.retain(|_, kept| kept.strong_count() > 0);
-        self.generations
-            .insert(home.clone(), Arc::downgrade(&generations));
+        let generations = self.generations(&home);
         let server = self.servers.get(&home.hosts).and_then(Weak::upgrade);
         let server = server.unwrap_or_default();
         self.servers.retain(|_, known| known.strong_count() > 0);

@@ -51,6 +51,7 @@ use self::upstream::{Credential, Login};
 use self::valve::Valve;
 use crate::metrics::Handle;
 use crate::wire::error::PgError;
+use crate::wire::trouble;
 
 /// How often bb8 looks for upstreams that have been idle too long or are fewer than the minimum.
 const REAP_EVERY: Duration = Duration::from_secs(5);
@@ -355,29 +356,23 @@ impl Pool {
 
     fn timed_out(&self) -> LeaseError {
         let size = self.limits.size_max;
-        LeaseError::Exhausted(
-            PgError::fatal(
-                "53300",
-                format!(
-                    "no upstream connection became free within {:?}: pool \"{}\" of user \"{}\" has {size}, all in use",
-                    self.limits.timeout, self.database, self.user
-                ),
-            )
-            .hint("Raise pool.size_max or pool.timeout, or keep transactions shorter."),
-        )
+        LeaseError::Exhausted(PgError::fatal(
+            &trouble::WAITED_IN_VAIN,
+            format!(
+                "no upstream connection became free within {:?}: pool \"{}\" of user \"{}\" has {size}, all in use",
+                self.limits.timeout, self.database, self.user
+            ),
+        ))
     }
 
     fn queue_full(&self) -> LeaseError {
-        LeaseError::Exhausted(
-            PgError::fatal(
-                "53300",
-                format!(
-                    "{} clients already wait for the {} upstream connections of pool \"{}\" of user \"{}\"",
-                    self.limits.queue_max, self.limits.size_max, self.database, self.user
-                ),
-            )
-            .hint("Raise pool.queue_max or pool.size_max."),
-        )
+        LeaseError::Exhausted(PgError::fatal(
+            &trouble::QUEUE_FULL,
+            format!(
+                "{} clients already wait for the {} upstream connections of pool \"{}\" of user \"{}\"",
+                self.limits.queue_max, self.limits.size_max, self.database, self.user
+            ),
+        ))
     }
 }
 

@@ -13,6 +13,7 @@ use crate::config::{PinPolicy, PoolMode, UpstreamTls};
 use crate::metrics::Metrics;
 use crate::tls::client::Connector;
 use crate::wire::error::PgError;
+use crate::wire::trouble;
 
 pub use super::home::Kept;
 pub use super::plan::Plan;
@@ -151,14 +152,21 @@ impl Pools {
         let entry = plan.databases.get(database);
         if plan.mode(database) != PoolMode::Session {
             return Err(PgError::fatal(
-                "0A000",
+                &trouble::REPLICATION,
                 "replication connections need a pool in session mode",
-            )
-            .hint("Set pool.mode = \"session\" for this database, or connect directly."));
+            ));
         }
         let user = entry.and_then(|e| e.user.as_deref()).unwrap_or(user);
         let credential = plan.credential(entry, user, credential);
         state.login(database, user, credential)
+    }
+
+    /// What is written in `database` counts here, also while no pool of it exists.
+    pub fn generations(&self, database: &str) -> Arc<Generations> {
+        let mut state = self.state();
+        let plan = Arc::clone(&state.plan);
+        let target = plan.target(plan.databases.get(database));
+        state.generations(&Home::new(target, plan.dbname(database)))
     }
 
     /// How questions of our own log in to `database`: with the URL's user.
@@ -215,10 +223,9 @@ impl State {
             return Ok(());
         }
         Err(PgError::fatal(
-            "53300",
+            &trouble::TOO_MANY_POOLS,
             format!("{POOLS_MAX} pools (one for each database and user) are in use"),
-        )
-        .hint("Let several users share one upstream user: [databases.NAME] user = \"...\"."))
+        ))
     }
 
     /// A new pool; `user` is who asked for it.
@@ -257,8 +264,10 @@ impl State {
             return Ok(Arc::clone(connector));
         }
         let connector = Connector::new(tls).map_err(|error| {
-            PgError::fatal("08001", format!("the upstream cannot be used: {error}"))
-                .hint("Mend the upstream's TLS settings; pgweir check names the files.")
+            PgError::fatal(
+                &trouble::UPSTREAM_TLS_FILES,
+                format!("the upstream cannot be used: {error}"),
+            )
         })?;
         let connector = Arc::new(connector);
         self.connectors.push((tls.clone(), Arc::clone(&connector)));

@@ -20,6 +20,9 @@ pub enum Setting {
 #[derive(Clone, Debug, PartialEq, Eq, Default)]
 pub struct Settings(Vec<(Box<str>, Setting)>);
 
+/// The setting of which a value may say only a part, so that the other stays: style and order of dates.
+pub const IN_PARTS: &str = "datestyle";
+
 /// Names that change who is asking. They are left first and entered last, because under another
 /// role the others may not be settable.
 const IDENTITY: [&str; 2] = ["session_authorization", "role"];
@@ -118,6 +121,9 @@ impl Settings {
                 && name != "client_encoding"
                 && let Some(setting) = changed(self, to, name)
             {
+                if name == IN_PARTS && self.find(name).is_some() {
+                    sql.extend_from_slice(b"RESET datestyle;");
+                }
                 make(&mut sql, name, setting);
             }
         }

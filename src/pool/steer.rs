@@ -10,6 +10,7 @@ use super::pools::{Pools, State};
 use super::valve::Valve;
 use crate::config::nearest;
 use crate::wire::error::PgError;
+use crate::wire::trouble;
 
 impl Pools {
     /// All pools, also those of an earlier plan that sessions still use.
@@ -108,8 +109,7 @@ impl Pools {
         let valve = state.valves.get(database);
         if valve.is_some_and(|valve| valve.is_disabled()) {
             let text = format!("database \"{database}\" is disabled");
-            return Err(PgError::fatal("57P03", text)
-                .hint("An administrator said DISABLE in the console; ENABLE ends it."));
+            return Err(PgError::fatal(&trouble::DISABLED, text));
         }
         Ok(())
     }
@@ -125,9 +125,11 @@ impl Pools {
         let near = nearest(database, known.iter().map(String::as_str));
         let near = near.map_or_else(String::new, |near| format!("Did you mean \"{near}\"? "));
         let text = format!("there is no database \"{database}\"");
-        Err(PgError::error("3D000", text).hint(format!(
-            "{near}SHOW DATABASES lists those that are configured or in use."
-        )))
+        Err(
+            PgError::error(&trouble::CONSOLE_NO_DATABASE, text).hint(format!(
+                "{near}SHOW DATABASES lists those that are configured or in use."
+            )),
+        )
     }
 }
 

@@ -329,6 +329,9 @@ impl Link<'_> {
         if show != Show::Hide {
             self.held.clocked.ready(status);
         }
+        if std::mem::take(&mut self.held.restyled) && !failed && status != Status::Failed {
+            effects::restyled(self.held, self.state);
+        }
         if status == Status::Idle {
             if failed {
                 self.state.settings.rollback();

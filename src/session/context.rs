@@ -29,8 +29,14 @@ impl Context {
             && Arc::ptr_eq(&self.reported, &state.reported)
     }
 
-    /// For a session of `user` (the upstream's) on the database that `database` numbers.
-    pub(super) fn new(state: &State, contexts: &Contexts, database: u64, user: &str) -> Self {
+    /// For a session of `user` (the upstream's) on the database that `database` numbers. With `keyed`,
+    /// policies may ask for any setting, so that none is neutral.
+    pub(super) fn new(
+        state: &State,
+        contexts: &Contexts,
+        (database, user): (u64, &str),
+        keyed: bool,
+    ) -> Self {
         let settings = Arc::clone(state.settings.now());
         let reported = Arc::clone(&state.reported);
         let switches = switches(&settings);
@@ -43,7 +49,8 @@ impl Context {
             bytes.extend_from_slice(&database.to_be_bytes());
             push(&mut bytes, user.as_bytes());
             state.push_reported(&mut bytes);
-            for (name, setting) in settings.iter().filter(|(name, _)| !is_neutral(name)) {
+            let counts = |name: &str| !is_neutral(name) || keyed && !name.starts_with("pgweir.");
+            for (name, setting) in settings.iter().filter(|(name, _)| counts(name)) {
                 push(&mut bytes, name.as_bytes());
                 let (kind, text) = match setting {
                     Setting::Sql(text) => (b'q', text),

@@ -2,7 +2,7 @@
 
 use super::held::Held;
 use super::state::State;
-use crate::pool::state::{Setting, Settings};
+use crate::pool::state::{IN_PARTS, Setting, Settings};
 use crate::sql::effect::{Effect, Hidden, SessionState, Statement, Value};
 
 /// A statement completed with this command tag.
@@ -106,7 +106,7 @@ fn apply(held: &mut Held, state: &mut State, effect: &Effect, tag: &[u8]) {
             state.settings.release(name);
             held.settings.release(name);
         }
-        Effect::SetLocal
+        Effect::SetLocal(_)
         | Effect::DiscardPlans
         | Effect::Begin
         | Effect::Execute(_)
@@ -115,7 +115,17 @@ fn apply(held: &mut Held, state: &mut State, effect: &Effect, tag: &[u8]) {
     }
 }
 
+/// What was set in parts has come to this, which is what other upstreams have to be brought to.
+pub(super) fn restyled(held: &mut Held, state: &mut State) {
+    if let Some(value) = held.lease.reported.find(b"DateStyle") {
+        let setting = Setting::Value(value.into());
+        state.settings.change(|s| s.set(IN_PARTS, setting.clone()));
+        held.settings.change(|s| s.set(IN_PARTS, setting));
+    }
+}
+
 fn set(held: &mut Held, state: &mut State, name: &str, setting: &Setting) {
+    held.restyled |= name == IN_PARTS;
     state.settings.change(|s| s.set(name, setting.clone()));
     held.settings.change(|s| s.set(name, setting.clone()));
 }
@@ -161,6 +171,9 @@ fn reset_all(held: &mut Held, state: &mut State) {
 fn discard_all(held: &mut Held, state: &mut State) {
     state.discard_all();
     held.settings.change(|s| *s = Settings::default());
+    // It stands outside of any transaction: what fails behind it in a pipeline does not undo it.
+    state.settings.commit();
+    held.settings.commit();
     held.lease.prepared.clear();
     held.by_name.clear();
     held.lease.unnamed = 0;

@@ -8,6 +8,7 @@ use super::open::Refused;
 use crate::wire::error::PgError;
 use crate::wire::frame::FrameError;
 use crate::wire::replies::Unexpected;
+use crate::wire::trouble;
 
 /// Each way a session ends.
 #[derive(Debug, Error)]
@@ -70,8 +71,9 @@ impl End {
 
     fn error(&self) -> Option<PgError> {
         let lost = |what: &str| {
-            PgError::fatal("08006", format!("the upstream connection was lost {what}")).hint(
-                "Whether the last statement took effect is not known; connect again and look.",
+            PgError::fatal(
+                &trouble::UPSTREAM_LOST,
+                format!("the upstream connection was lost {what}"),
             )
         };
         match self {
@@ -87,13 +89,10 @@ impl End {
                 "57P01",
                 "terminating connection due to administrator command",
             )),
-            Self::TransactionBlock => Some(
-                PgError::fatal(
-                    "0A000",
-                    "transaction blocks are not allowed in statement mode",
-                )
-                .hint("Set pool.mode = \"transaction\" for this database."),
-            ),
+            Self::TransactionBlock => Some(PgError::fatal(
+                &trouble::NO_TRANSACTIONS,
+                "transaction blocks are not allowed in statement mode",
+            )),
         }
     }
 

@@ -6,6 +6,7 @@ use super::client::looked_at;
 use super::end::End;
 use super::held::{Adjusting, Note};
 use super::link::Link;
+use super::lookup::has_own_type;
 use super::refuse;
 use super::state::{Meant, Work};
 use crate::sql::effect::{self, Effect};
@@ -254,7 +255,11 @@ impl Link<'_> {
             body,
             whole: frame.whole,
         };
-        let (meant, reading) = self.read(&text, true);
+        let (mut meant, reading) = self.read(&text, true);
+        if frame::split_cstr(body).is_some_and(|(_, types)| has_own_type(types)) {
+            // Code of a type's own runs when it takes a value: a domain's check may write.
+            meant.known = self.unknown().known;
+        }
         self.resettle(scratch);
         if let Some(statements) = meant.work.as_deref() {
             if let Some(error) = refuse::refusal(statements, self.rules) {

@@ -108,6 +108,10 @@ pub(super) enum Turn {
 
 /// See the module's text.
 #[derive(Debug)]
+#[expect(
+    clippy::struct_excessive_bools,
+    reason = "each is a fact of its own, and any of them may hold with any other"
+)]
 pub(super) struct Held {
     pub(super) lease: Lease,
     pub(super) inbox: Inbox,
@@ -132,6 +136,12 @@ pub(super) struct Held {
     pub(super) changed_catalog: bool,
     /// Roles, memberships, or what is set for them: that concerns every database of the server.
     pub(super) changed_roles: bool,
+    /// Style or order of dates were set.
+    pub(super) restyled: bool,
+    /// Something may have changed how the server reads a text, for the transaction or for longer.
+    pub(super) sets_lexing: bool,
+    /// Something that is not answered yet may change it.
+    pub(super) may_change_lexing: bool,
     pub(super) turn: Turn,
     /// What it writes, when there is a cache.
     pub(super) writes: Option<Writes>,
@@ -171,6 +181,9 @@ impl Held {
             by_name: Vec::new(),
             changed_catalog: false,
             changed_roles: false,
+            restyled: false,
+            sets_lexing: false,
+            may_change_lexing: false,
             turn: Turn::Running,
             writes,
             clocked: Clocked::new(),
@@ -225,6 +238,7 @@ impl Held {
 
     /// The client's first message while nothing is outstanding.
     pub(super) fn begins_request(&mut self) {
+        self.may_change_lexing = false;
         self.clocked.begins();
         if let Some(writes) = self.writes.as_mut() {
             writes.begins(self.replies.status());
@@ -235,6 +249,11 @@ impl Held {
     pub(super) fn runs(&mut self, work: &[effect::Statement]) {
         for hidden in work.iter().filter_map(|statement| statement.hidden) {
             self.hide(hidden);
+        }
+        for statement in work {
+            self.sets_lexing |= statement.sets_lexing();
+            self.may_change_lexing |= statement.sets_lexing();
+            self.may_change_lexing |= self.sets_lexing && statement.takes_back();
         }
     }
 

@@ -40,7 +40,9 @@ impl Link<'_> {
             {
                 continue;
             }
-            if self.client.leaving && !self.held.replies.awaits_ready() {
+            // A copy whose data will not come any more is ended by closing the upstream.
+            let replies = &self.held.replies;
+            if self.client.leaving && (!replies.awaits_ready() || replies.in_copy()) {
                 return Poll::Ready(Err(End::Terminated));
             }
             if self.rests() {

@@ -91,8 +91,8 @@ impl Desk<'_> {
             None => Box::new(Context::new(
                 self.state,
                 &self.caching.shared.contexts,
-                self.caching.database.id,
-                self.user,
+                (self.caching.database.id, self.user),
+                self.caching.database.catalog.keys_row_security(),
             )),
         };
         self.state.context.insert(made)
@@ -301,18 +301,27 @@ fn has_moment(bind: &Bind<'_>) -> bool {
         .any(|(_, value)| value.is_some_and(is_moment))
 }
 
+/// The first number of what is not built in.
+const FIRST_OWN: u32 = 16_384;
+
+/// The types of a Parse, behind their count.
+fn oids(types: &[u8]) -> impl Iterator<Item = u32> {
+    let (oids, _) = types.get(2..).unwrap_or_default().as_chunks::<4>();
+    oids.iter().map(|oid| u32::from_be_bytes(*oid))
+}
+
+/// Whether a parameter is declared to be of a type that is not built in.
+pub(super) fn has_own_type(types: &[u8]) -> bool {
+    oids(types).any(|oid| oid >= FIRST_OWN)
+}
+
 /// Whether a parameter is declared to be of a type that reads the clock or the catalog when it takes a
 /// value (`time`, `timetz`, `regclass` and its like), or of one that is not built in: the catalog
 /// knows the types that a text names, not these.
 fn has_odd_type(types: &[u8]) -> bool {
-    const FIRST_OWN: u32 = 16_384;
     const TIMES: [u32; 2] = [1083, 1266];
     // regproc, regprocedure, regoper, regoperator, regclass, regtype, regrole, regnamespace,
     // regcollation; regconfig and regdictionary change only with DDL.
     const REGISTRIES: [u32; 9] = [24, 2202, 2203, 2204, 2205, 2206, 4096, 4089, 4191];
-    let (oids, _) = types.get(2..).unwrap_or_default().as_chunks::<4>();
-    oids.iter().any(|oid| {
-        let oid = u32::from_be_bytes(*oid);
-        oid >= FIRST_OWN || TIMES.contains(&oid) || REGISTRIES.contains(&oid)
-    })
+    oids(types).any(|oid| oid >= FIRST_OWN || TIMES.contains(&oid) || REGISTRIES.contains(&oid))
 }

@@ -13,12 +13,13 @@ use super::refuse::Rules;
 use super::state::State;
 use crate::pool::pools::Found;
 use crate::pool::startups::Effect;
-use crate::pool::state::{Reported, Setting, Settings};
+use crate::pool::state::{IN_PARTS, Reported, Setting, Settings};
 use crate::pool::upstream::Parameter;
 use crate::pool::{LeaseError, Pool};
 use crate::stream::Stream;
 use crate::wire::error::{self, PgError};
 use crate::wire::frame;
+use crate::wire::trouble;
 
 /// Why a session could not start, in the words that its client gets.
 #[derive(Debug)]
@@ -149,11 +150,16 @@ async fn try_on_upstream(pool: &Arc<Pool>, mut settings: Settings) -> Result<Eff
             }
             Err(AskError::Lost(reason)) => {
                 held.lease.discard("lost while a session started");
-                return Err(PgError::fatal("08006", reason).into());
+                return Err(PgError::fatal(&trouble::LOST_AT_START, reason).into());
             }
         }
     }
     let reported = Arc::clone(&held.lease.reported);
+    if settings.find(IN_PARTS).is_some()
+        && let Some(value) = reported.find(b"DateStyle")
+    {
+        settings.set(IN_PARTS, Setting::Value(value.into()));
+    }
     held.lease.settings = Arc::new(settings.clone());
     if let Some(greeting) = pool.greeting() {
         drop_defaults_spelled(&mut settings, &greeting, &reported);

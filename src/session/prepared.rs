@@ -12,6 +12,7 @@ use crate::sql::effect::{self, Effect};
 use crate::wire::error::PgError;
 use crate::wire::frame;
 use crate::wire::replies::{Kind, Show};
+use crate::wire::trouble;
 
 /// A statement name that no upstream has.
 const NO_STATEMENT: &[u8] = b"pgweir_none\0";
@@ -43,10 +44,9 @@ impl Link<'_> {
         }
         if self.state.statements.len() >= NAMES_MAX {
             let error = PgError::error(
-                "53400",
+                &trouble::TOO_MANY_STATEMENTS,
                 format!("this session has {NAMES_MAX} prepared statements already"),
-            )
-            .hint("Close statements that are no longer needed.");
+            );
             return Ok(self.refuse(frame, scratch, error));
         }
         if !frame.whole {

@@ -16,7 +16,7 @@ use super::state::{self, Meant, Reading};
 use crate::cache::rules::Hint;
 use crate::catalog::WriteSet;
 use crate::invalidate::Touch;
-use crate::pool::state::Reported;
+use crate::pool::state::{Reported, Setting, Settings};
 use crate::reason::Reason;
 use crate::sql::class::Kind as ClassKind;
 use crate::sql::effect::{Effect, Hidden, Statement};
@@ -65,17 +65,37 @@ impl Link<'_> {
         let Some((text, _)) = frame::split_cstr(frame.body) else {
             return (Meant::default(), None);
         };
-        let reported = &self.held.lease.reported;
-        let conforming = reported.standard_conforming();
+        let ahead = self.settings_ahead();
+        // What is on its way to the upstream is what the client was told.
+        let reported = match ahead {
+            Some(_) => &self.state.reported,
+            None => &self.held.lease.reported,
+        };
+        let encoded = ahead.is_some_and(|ahead| is_set(ahead, "client_encoding"));
+        let conforming = match ahead.and_then(is_conforming) {
+            Some(told) => told,
+            None => reported.standard_conforming(),
+        };
         let snapshot = self.pool.catalog.current();
         // DDL of this very transaction is in nobody's snapshot.
         let snapshot = snapshot.as_deref().filter(|_| !self.held.changed_catalog);
-        let analyze = || state::work(crate::sql::analyze(text, conforming, snapshot));
+        let analysis = || crate::sql::analyze(text, conforming, snapshot);
+        if self.is_lexing_uncertain() {
+            let work = state::doubted(analysis());
+            return (
+                Meant {
+                    work,
+                    ..self.unknown()
+                },
+                None,
+            );
+        }
+        let analyze = || state::work(analysis());
         let Some(caching) = self.caching else {
             let work = analyze();
             return (Meant { work, known: None }, None);
         };
-        if !conforming || !is_readable(text, reported) {
+        if !conforming || !is_readable(text, reported) || encoded && !text.is_ascii() {
             let work = analyze();
             return (
                 Meant {
@@ -97,6 +117,23 @@ impl Link<'_> {
             let known = Some(known);
             (Meant { work, known }, reading)
         })
+    }
+
+    /// Whether it is open where the server will see a literal end: something that may change that is
+    /// under way, or is about to be sent and set by the client, who may have been told otherwise since.
+    fn is_lexing_uncertain(&self) -> bool {
+        let ahead = self.settings_ahead();
+        let odd = |ahead| is_set(ahead, CONFORMING) && is_conforming(ahead).is_none();
+        self.held.may_change_lexing || ahead.is_some_and(odd)
+    }
+
+    /// The settings that the upstream will have been brought to when it reads the next text, if it is
+    /// not known to run under them.
+    fn settings_ahead(&self) -> Option<&Settings> {
+        let wanted = self.state.settings.now();
+        let pending =
+            self.held.between_requests() && !Arc::ptr_eq(wanted, self.held.settings.now());
+        (pending || self.held.is_adjusting()).then_some(&**wanted)
     }
 
     /// The right to remember what a statement's description says, when it will say the same to any
@@ -220,6 +257,27 @@ impl Reading {
             moment: shape.moment,
             hint: shape.hint.map(Hint::read),
         }
+    }
+}
+
+const CONFORMING: &str = "standard_conforming_strings";
+
+fn is_set(settings: &Settings, name: &str) -> bool {
+    settings.find(name).is_some()
+}
+
+/// What these settings make of `standard_conforming_strings`, if they say so in a usual way.
+fn is_conforming(settings: &Settings) -> Option<bool> {
+    let value = match settings.find(CONFORMING)? {
+        Setting::Value(value) => &**value,
+        // SET name = value, or TO value.
+        Setting::Sql(sql) => sql.rsplit(|byte| matches!(byte, b' ' | b'=')).next()?,
+    };
+    let value = value.trim_ascii().to_ascii_lowercase();
+    match value.trim_ascii_end() {
+        b"on" | b"'on'" | b"true" | b"'true'" => Some(true),
+        b"off" | b"'off'" | b"false" | b"'false'" => Some(false),
+        _ => None,
     }
 }
 

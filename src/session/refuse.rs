@@ -3,6 +3,7 @@
 use crate::config::{PinPolicy, PoolMode};
 use crate::sql::effect::{Effect, SessionState, Statement};
 use crate::wire::error::PgError;
+use crate::wire::trouble;
 
 /// The rules of a pool that a session looks at with each statement.
 #[derive(Clone, Copy, Debug)]
@@ -15,13 +16,10 @@ pub struct Rules {
 pub(super) fn refusal(work: &[Statement], rules: Rules) -> Option<PgError> {
     let effects = || work.iter().flat_map(|statement| statement.effects.iter());
     if rules.mode == PoolMode::Statement && effects().any(|e| matches!(e, Effect::Begin)) {
-        return Some(
-            PgError::error(
-                "0A000",
-                "transaction blocks are not allowed in statement mode",
-            )
-            .hint("Set pool.mode = \"transaction\" for this database."),
-        );
+        return Some(PgError::error(
+            &trouble::NO_TRANSACTIONS,
+            "transaction blocks are not allowed in statement mode",
+        ));
     }
     if rules.pin == PinPolicy::Error && rules.mode != PoolMode::Session {
         return effects().find_map(|effect| {
@@ -37,12 +35,11 @@ pub(super) fn refusal(work: &[Statement], rules: Rules) -> Option<PgError> {
 fn would_pin(state: SessionState) -> PgError {
     let state = state.as_str();
     PgError::error(
-        "0A000",
+        &trouble::WOULD_PIN,
         format!(
             "this statement makes session state ({state}) that would hold on to an upstream connection"
         ),
     )
-    .hint("Set pool.pin = \"pin\", or use a pool in session mode.")
 }
 
 #[cfg(test)]
@@ -63,7 +60,7 @@ mod tests {
             pin: PinPolicy::Pin,
         };
         assert!(refusal(&does(Effect::Begin), rules).is_some());
-        assert!(refusal(&does(Effect::SetLocal), rules).is_none());
+        assert!(refusal(&does(Effect::SetLocal(None)), rules).is_none());
     }
 
     #[test]

@@ -32,6 +32,17 @@ pub(super) fn work(analysis: Analysis) -> Work {
     }
 }
 
+/// The same, if it may mean anything else as well.
+pub(super) fn doubted(analysis: Analysis) -> Work {
+    let Analysis::Listed(mut statements) = analysis else {
+        return opaque();
+    };
+    for statement in &mut statements {
+        statement.hidden = Some(Hidden::Opaque);
+    }
+    Some(statements.into())
+}
+
 /// What a text means to its session, and to the cache when there is one.
 #[derive(Clone, Debug, Default)]
 pub(super) struct Meant {

@@ -65,7 +65,9 @@ impl Body {
                 let mut ahead = cursor.clone();
                 ahead.advance();
                 let effects = settings::set(&mut ahead);
-                self.taints |= effects.iter().any(|effect| *effect != Effect::SetLocal);
+                self.taints |= effects
+                    .iter()
+                    .any(|effect| !matches!(effect, Effect::SetLocal(_)));
             }
             Word::Reset
             | Word::Discard

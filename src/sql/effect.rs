@@ -25,6 +25,42 @@ impl Statement {
     pub fn is_plain(&self) -> bool {
         self.effects.is_empty() && self.hidden.is_none()
     }
+
+    /// Whether the server may read texts that come after it otherwise: under another
+    /// `standard_conforming_strings`, or another encoding.
+    #[expect(
+        clippy::wildcard_enum_match_arm,
+        reason = "of some twenty effects these are about settings"
+    )]
+    pub fn sets_lexing(&self) -> bool {
+        const DECIDE: [&str; 3] = ["standard_conforming_strings", "client_encoding", "names"];
+        self.hidden.is_some()
+            || self.effects.iter().any(|effect| match effect {
+                Effect::Set { name, .. } | Effect::Reset(name) | Effect::SetLocal(Some(name)) => {
+                    DECIDE.contains(&&**name)
+                }
+                Effect::SetConfig { name, .. } => match name {
+                    Value::Text(name) => DECIDE.iter().any(|known| known.as_bytes() == &**name),
+                    Value::Param(_) => true,
+                },
+                Effect::SetLocal(None) | Effect::Execute(_) => true,
+                _ => false,
+            })
+    }
+
+    /// Whether it takes back what was set before it.
+    pub fn takes_back(&self) -> bool {
+        self.effects.iter().any(|effect| {
+            matches!(
+                effect,
+                Effect::ResetAll
+                    | Effect::DiscardAll
+                    | Effect::Commit { .. }
+                    | Effect::Rollback { .. }
+                    | Effect::RollbackTo(_)
+            )
+        })
+    }
 }
 
 /// Why a statement is not proven clean: after it the upstream needs a reset before another client
@@ -69,8 +105,9 @@ pub enum Effect {
         /// semicolon, in the client's encoding.
         sql: Box<[u8]>,
     },
-    /// A setting gets a value up to the end of the transaction. Outside of one it does nothing.
-    SetLocal,
+    /// A setting (none: it is not known which) gets a value up to the end of the transaction. Outside
+    /// of one it does nothing.
+    SetLocal(Option<Box<str>>),
     /// A setting goes back to its value at the session's start.
     Reset(Box<str>),
     /// All settings but role and session authorization go back.

@@ -383,7 +383,7 @@ impl<'c> Scan<'c> {
             Special::ReadsSequence => self.effect(Effect::ReadsSequence),
             Special::SetConfig => {
                 if settings::is_local(cursor) {
-                    self.effect(Effect::SetLocal);
+                    self.effect(Effect::SetLocal(None));
                 } else {
                     self.pin(SessionState::Setting);
                 }

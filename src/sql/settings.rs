@@ -37,10 +37,17 @@ pub(super) fn set(cursor: &mut Cursor<'_>) -> Vec<Effect> {
     }
     let effects = assignment(cursor).unwrap_or_else(|| vec![NOT_UNDERSTOOD]);
     skip(cursor);
-    if local && !effects.is_empty() {
-        return vec![Effect::SetLocal];
+    if !local || effects.is_empty() {
+        return effects;
     }
-    effects
+    let name = effects.into_iter().find_map(|effect| {
+        if let Effect::Set { name, .. } | Effect::Reset(name) = effect {
+            Some(name)
+        } else {
+            None
+        }
+    });
+    vec![Effect::SetLocal(name)]
 }
 
 /// The effects of the RESET statement behind its first word; the rest of it is taken.

@@ -21,6 +21,9 @@ const KEEP_MAX: usize = 64 * 1024;
 /// punctuation not counted.
 const DATE_MAX: usize = 160;
 
+/// The longest word for a moment: `yesterday`.
+const WORD_MAX: usize = 9;
+
 /// How the comment that holds a hint begins.
 const HINT: &[u8] = b"pgweir:";
 
@@ -72,7 +75,8 @@ impl Shaper {
             last: Kind::Semicolon,
             statements: 0,
             moment: false,
-            broken: text.contains(&0) || std::str::from_utf8(text).is_err(),
+            // A vertical tab is a blank from version 16 on, and an error before.
+            broken: text.contains(&0) || text.contains(&0x0b) || std::str::from_utf8(text).is_err(),
             lists: Lists::default(),
         };
         for token in Lexer::new(text, standard_conforming) {
@@ -236,9 +240,10 @@ impl Pass<'_> {
         let inner = raw
             .get(open..raw.len().saturating_sub(close))
             .unwrap_or_default();
-        let escapes = matches!(kind, Kind::TextEscape | Kind::TextUnicode)
-            || (kind == Kind::Text && self.backslash);
-        if escapes && inner.contains(&b'\\') {
+        let escapes = kind == Kind::TextEscape || (kind == Kind::Text && self.backslash);
+        if (escapes && !spells_no_letter(inner))
+            || (kind == Kind::TextUnicode && inner.contains(&b'\\'))
+        {
             return true;
         }
         // Parts that a line's end joins: 'to'<newline>'day'.
@@ -250,6 +255,18 @@ impl Pass<'_> {
         }
         is_moment(inner)
     }
+}
+
+/// Whether the only escapes are `\\` and `\'`: what they stand for is no letter, and neither are they, so the
+/// words are those that are seen. Drivers that put parameters into the text escape every backslash so.
+fn spells_no_letter(literal: &[u8]) -> bool {
+    let mut bytes = literal.iter();
+    while let Some(byte) = bytes.next() {
+        if *byte == b'\\' && !matches!(bytes.next(), Some(b'\\' | b'\'')) {
+            return false;
+        }
+    }
+    true
 }
 
 /// Whether the server may read a value as a moment that moves on: it holds `now`, `today`,
@@ -267,18 +284,7 @@ pub fn is_moment(value: &[u8]) -> bool {
                 .iter()
                 .position(|byte| !byte.is_ascii_alphabetic())
                 .unwrap_or(rest.len());
-            let word: &[u8] = match length {
-                3 => b"now",
-                5 => b"today",
-                8 => b"tomorrow",
-                9 => b"yesterday",
-                _ => b"",
-            };
-            if !word.is_empty()
-                && rest
-                    .get(..length)
-                    .is_some_and(|run| run.eq_ignore_ascii_case(word))
-            {
+            if rest.get(..length).is_some_and(names_a_moment) {
                 return true;
             }
             at += length;
@@ -291,7 +297,45 @@ pub fn is_moment(value: &[u8]) -> bool {
             return false;
         }
     }
-    false
+    holds_more && hides_a_moment(value)
+}
+
+/// The same for words with something in them that is left out when arrays, rows and ranges are read
+/// (`{n\ow}`, `[n"o"w,)`), or spelled as JSON may (`\u006eow`).
+fn hides_a_moment(value: &[u8]) -> bool {
+    let mut word = [0; WORD_MAX];
+    let mut length = 0_usize;
+    let mut bytes = value.iter().peekable();
+    while let Some(&byte) = bytes.next() {
+        match byte {
+            b'\\' if bytes.peek() == Some(&&b'u') => return true,
+            b'\\' | b'"' => {}
+            _ if byte.is_ascii_alphabetic() => {
+                if let Some(letter) = word.get_mut(length) {
+                    *letter = byte;
+                }
+                length += 1;
+            }
+            _ => {
+                if word.get(..length).is_some_and(names_a_moment) {
+                    return true;
+                }
+                length = 0;
+            }
+        }
+    }
+    word.get(..length).is_some_and(names_a_moment)
+}
+
+fn names_a_moment(word: &[u8]) -> bool {
+    let name: &[u8] = match word.len() {
+        3 => b"now",
+        5 => b"today",
+        8 => b"tomorrow",
+        WORD_MAX => b"yesterday",
+        _ => return false,
+    };
+    word.eq_ignore_ascii_case(name)
 }
 
 /// The hint in front of a text.

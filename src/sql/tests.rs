@@ -82,8 +82,8 @@ fn effect(effect: &Effect) -> String {
         Effect::PrepareTransaction(gid) => format!("prepare transaction({})", text(gid)),
         Effect::Pin(state) => format!("pin:{}", state.as_str()),
         Effect::MayRelease(state) => format!("may:{}", state.as_str()),
-        Effect::SetLocal
-        | Effect::Reset(_)
+        Effect::SetLocal(_) => "SetLocal".to_owned(),
+        Effect::Reset(_)
         | Effect::ResetAll
         | Effect::DiscardAll
         | Effect::DiscardTemp

@@ -4,6 +4,8 @@
 
 use std::fmt;
 
+use super::trouble::Trouble;
+
 /// The field letters that we read or write.
 pub mod field {
     /// Severity, possibly translated.
@@ -18,6 +20,8 @@ pub mod field {
     pub const DETAIL: u8 = b'D';
     /// What to do about it.
     pub const HINT: u8 = b'H';
+    /// Postgres's function that raised it; of our own errors their code.
+    pub const ROUTINE: u8 = b'R';
 }
 
 /// How bad it is, for the connection rather than for the user.
@@ -56,7 +60,26 @@ impl Severity {
     }
 }
 
-/// An error of our own, in Postgres's form, to be sent to a client.
+/// What an error is: one of [our own](super::trouble), or by its SQLSTATE one that Postgres has too.
+#[derive(Clone, Copy, Debug)]
+pub enum Cause {
+    Ours(&'static Trouble),
+    AsPostgres(&'static str),
+}
+
+impl From<&'static Trouble> for Cause {
+    fn from(trouble: &'static Trouble) -> Self {
+        Self::Ours(trouble)
+    }
+}
+
+impl From<&'static str> for Cause {
+    fn from(sqlstate: &'static str) -> Self {
+        Self::AsPostgres(sqlstate)
+    }
+}
+
+/// An error that we raise, in Postgres's form, to be sent to a client.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct PgError {
     pub severity: Severity,
@@ -65,31 +88,38 @@ pub struct PgError {
     pub message: String,
     pub detail: Option<String>,
     pub hint: Option<String>,
+    /// Which of our own it is.
+    pub trouble: Option<&'static Trouble>,
 }
 
 impl PgError {
-    /// One of any severity, without detail or hint.
-    pub fn new(severity: Severity, code: &'static str, message: impl Into<String>) -> Self {
+    /// One of any severity, without detail; with the hint that it has, if it is one of ours.
+    pub fn new(severity: Severity, cause: impl Into<Cause>, message: impl Into<String>) -> Self {
+        let (code, trouble) = match cause.into() {
+            Cause::Ours(trouble) => (trouble.sqlstate, Some(trouble)),
+            Cause::AsPostgres(sqlstate) => (sqlstate, None),
+        };
         Self {
             severity,
             code,
             message: message.into(),
             detail: None,
-            hint: None,
+            hint: trouble.map(|trouble| trouble.hint.to_owned()),
+            trouble,
         }
     }
 
     /// The statement failed, the session goes on.
-    pub fn error(code: &'static str, message: impl Into<String>) -> Self {
-        Self::new(Severity::Error, code, message)
+    pub fn error(cause: impl Into<Cause>, message: impl Into<String>) -> Self {
+        Self::new(Severity::Error, cause, message)
     }
 
     /// The session ends with this.
-    pub fn fatal(code: &'static str, message: impl Into<String>) -> Self {
-        Self::new(Severity::Fatal, code, message)
+    pub fn fatal(cause: impl Into<Cause>, message: impl Into<String>) -> Self {
+        Self::new(Severity::Fatal, cause, message)
     }
 
-    /// Adds what to do about it.
+    /// Says what to do about it, where that is known better than in general.
     #[must_use]
     pub fn hint(mut self, hint: impl Into<String>) -> Self {
         self.hint = Some(hint.into());
@@ -105,41 +135,54 @@ impl PgError {
 
     /// Appends the whole frame: tag, length, fields.
     pub fn encode(&self, out: &mut Vec<u8>) {
-        let text = [
-            Some(self.message.as_str()),
-            self.detail.as_deref(),
-            self.hint.as_deref(),
-        ];
-        let body = encode_body(self.severity, self.code, text);
+        let body = self.body();
         out.push(self.severity.tag());
         let length = u32::try_from(body.len() + 4).unwrap_or(u32::MAX);
         out.extend_from_slice(&length.to_be_bytes());
         out.extend_from_slice(&body);
+    }
+
+    /// The fields, and the zero that ends them. The code of one of ours stands in front of its hint.
+    pub fn body(&self) -> Vec<u8> {
+        let id = self.trouble.map(|trouble| trouble.id);
+        let hint = match (id, self.hint.as_deref()) {
+            (Some(id), Some(hint)) => Some(format!("{id}: {hint}")),
+            (_, hint) => hint.map(str::to_owned),
+        };
+        let texts = [
+            Some(self.message.as_str()),
+            self.detail.as_deref(),
+            hint.as_deref(),
+            id,
+        ];
+        encode_body(self.severity, self.code, texts)
     }
 }
 
 impl fmt::Display for PgError {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let severity = self.severity.as_str();
-        write!(f, "{severity}: {} (SQLSTATE {})", self.message, self.code)
+        let (message, code) = (&self.message, self.code);
+        match self.trouble {
+            Some(trouble) => write!(f, "{severity}: {message} (SQLSTATE {code}, {})", trouble.id),
+            None => write!(f, "{severity}: {message} (SQLSTATE {code})"),
+        }
     }
 }
 
 impl std::error::Error for PgError {}
 
 /// The body of an ErrorResponse, in the order in which Postgres writes the fields; the texts are
-/// message, detail and hint.
-pub fn encode_body(severity: Severity, code: &str, texts: [Option<&str>; 3]) -> Vec<u8> {
+/// message, detail, hint and routine.
+pub fn encode_body(severity: Severity, code: &str, texts: [Option<&str>; 4]) -> Vec<u8> {
     let mut out = Vec::with_capacity(128);
     put(&mut out, field::SEVERITY, severity.as_str());
     put(&mut out, field::SEVERITY_PLAIN, severity.as_str());
     put(&mut out, field::CODE, code);
-    for (kind, text) in [field::MESSAGE, field::DETAIL, field::HINT]
-        .iter()
-        .zip(texts)
-    {
+    let kinds = [field::MESSAGE, field::DETAIL, field::HINT, field::ROUTINE];
+    for (kind, text) in kinds.into_iter().zip(texts) {
         if let Some(text) = text {
-            put(&mut out, *kind, text);
+            put(&mut out, kind, text);
         }
     }
     out.push(0);
@@ -189,6 +232,22 @@ mod tests {
             error.to_string().replace('\0', ""),
             "FATAL: nope (SQLSTATE 28P01)"
         );
+    }
+
+    #[test]
+    fn our_own_carry_their_code() {
+        let error = PgError::error(&crate::wire::trouble::WOULD_PIN, "m");
+        let body = error.body();
+        assert_eq!(field(&body, field::CODE), Some(&b"0A000"[..]));
+        assert_eq!(field(&body, field::ROUTINE), Some(&b"PW0402"[..]));
+        let hint = field(&body, field::HINT).unwrap();
+        assert!(hint.starts_with(b"PW0402: Set pool.pin"));
+        let better = error.hint("Better.");
+        assert_eq!(
+            field(&better.body(), field::HINT),
+            Some(&b"PW0402: Better."[..])
+        );
+        assert_eq!(better.to_string(), "ERROR: m (SQLSTATE 0A000, PW0402)");
     }
 
     #[test]

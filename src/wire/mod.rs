@@ -9,3 +9,4 @@ pub mod frame;
 pub mod replies;
 pub mod scram;
 pub mod startup;
+pub mod trouble;

@@ -2,7 +2,7 @@
 
 use super::{World, ask, assert_reason, reasons};
 use crate::support::eventually;
-use crate::support::wire::{Client, bind, execute, parse, sync};
+use crate::support::wire::{Client, bind, execute, parse, query, sync};
 
 #[test]
 fn a_write_is_seen_at_once_and_touches_nothing_else() {
@@ -105,7 +105,7 @@ fn a_backend_that_is_lost_in_a_commit_keeps_its_tables_out_of_the_cache() {
     let sql = "select v from kv where k = 5";
     b.run(sql);
     // A write that takes its time, and whose client goes away in the middle of it.
-    a.send(&crate::support::wire::query(
+    a.send(&query(
         "update kv set v = 5 + 0 * length(pg_sleep(1)::text) where k = 5",
     ))
     .unwrap();
@@ -145,4 +145,59 @@ fn two_phase_commit_is_in_doubt_until_anybody_ends_it() {
         (reasons(&b.run(sql)) == ["hit"]).then_some(())
     });
     assert_eq!(b.value(sql), "6");
+}
+
+/// With `standard_conforming_strings` off a backslash hides a quote, and the call behind it.
+const HIDDEN: &str = "select 'a\\'', tick() --'";
+
+#[test]
+fn a_text_is_read_as_the_server_will_read_it() {
+    let mut world = World::new(2, "");
+    world.admin.run(
+        "create function tick() returns int language plpgsql as \
+         $$ begin update kv set v = v + 1 where k = 6; return 1; end $$",
+    );
+    let mut reader = world.client();
+    let sql = "select v from kv where k = 6";
+    eventually("the catalog is read again", || {
+        (reasons(&reader.run(sql)) == ["hit"]).then_some(())
+    });
+    let mut seen = 0;
+    let mut ticked = |reader: &mut Client, how: &str| {
+        seen += 1;
+        assert_eq!(reader.value(sql), seen.to_string(), "{how}");
+        reader.run(sql);
+    };
+    // From the start.
+    let off = [("options", "-c standard_conforming_strings=off")];
+    let mut a = world.client_with(&off);
+    reader.run(sql);
+    a.run(HIDDEN);
+    ticked(&mut reader, "at start-up");
+    // Set, taken back to what it was at the start, set behind a text in one write.
+    a.run("set standard_conforming_strings = on");
+    a.run("reset standard_conforming_strings");
+    a.run(HIDDEN);
+    ticked(&mut reader, "reset");
+    let mut b = world.client();
+    for set in [
+        "set standard_conforming_strings = off",
+        "select set_config('standard_conforming_strings', 'off', false)",
+        "do $$ begin perform set_config('standard_conforming_strings', 'off', false); end $$",
+    ] {
+        b.run("reset standard_conforming_strings");
+        reader.run(sql);
+        b.send(&[query(set), query(HIDDEN)].concat()).unwrap();
+        b.until(b'Z').unwrap();
+        assert!(!b.until(b'Z').unwrap().failed(), "{set}");
+        ticked(&mut reader, set);
+    }
+    // Taken back by the end of a transaction, in one write with it.
+    a.run("begin");
+    a.run("set local standard_conforming_strings = on");
+    reader.run(sql);
+    a.send(&[query("commit"), query(HIDDEN)].concat()).unwrap();
+    a.until(b'Z').unwrap();
+    assert!(!a.until(b'Z').unwrap().failed());
+    ticked(&mut reader, "set local, commit");
 }

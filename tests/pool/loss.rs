@@ -6,7 +6,7 @@ use super::is_closed;
 use crate::support::eventually;
 use crate::support::postgres::Postgres;
 use crate::support::proxy::Proxy;
-use crate::support::wire::{Client, bind, execute, parse, query, terminate};
+use crate::support::wire::{Client, bind, copy_data, execute, parse, query, terminate};
 
 struct World {
     postgres: Postgres,
@@ -183,6 +183,21 @@ fn a_client_that_vanishes_in_a_query_does_not_keep_the_upstream() {
             "{how:?}"
         );
     }
+    world.check_pool(1);
+}
+
+/// The upstream waits for data that nobody will send.
+#[test]
+fn a_client_that_ends_in_a_copy_does_not_keep_the_upstream() {
+    let mut world = World::new(1);
+    let mut client = world.proxy.client();
+    client.send(&query("copy mark from stdin")).unwrap();
+    client.until(b'G').unwrap();
+    client
+        .send(&[copy_data(b"1\n"), terminate()].concat())
+        .unwrap();
+    assert_eq!(world.proxy.client().value("select 7"), "7");
+    assert_eq!(world.admin.value("select count(*) from mark"), "0");
     world.check_pool(1);
 }
 

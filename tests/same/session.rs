@@ -2,7 +2,7 @@
 
 use super::check;
 use crate::support::script::{Script, script};
-use crate::support::wire::{bind, execute, parse};
+use crate::support::wire::{bind, execute, parse, sync};
 
 #[test]
 fn session_state() {
@@ -92,6 +92,19 @@ fn discarded() -> Vec<Script> {
             .query("discard all")
             .query("show timezone")
             .round(&s1()),
+        script("discard all, and a failure in the same pipeline")
+            .query("set search_path = tenant")
+            .send(&[
+                parse("", "discard all"),
+                bind("", "", &[]),
+                execute("", 0),
+                parse("", "select 1 / 0"),
+                bind("", "", &[]),
+                execute("", 0),
+                sync(),
+            ])
+            .ready()
+            .query("show search_path"),
         script("discard all in a transaction").queries(&["begin", "discard all", "rollback"]),
         script("discard all among others").query("select 1; discard all"),
         script("discard all, extended")

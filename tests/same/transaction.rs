@@ -48,6 +48,8 @@ fn settings() -> Vec<Script> {
         script("set to default").queries(&["set work_mem = '65kB'", "show work_mem", "set work_mem to default", "show work_mem"]),
         script("set nonsense").queries(&["set nothing_known = 1", "set timezone = 'Nowhere'", "set work_mem = 'x'", "show nothing_known", "show timezone"]),
         script("set what cannot be set").queries(&["set server_version = 'x'", "set is_superuser = off", "set port = 1"]),
+        script("dates in parts").queries(&["set datestyle = 'dmy'", "set datestyle = 'sql'", "show datestyle", "select date '2024-02-01', date '03/04/2024'", "set datestyle = 'german'", "begin", "set datestyle = 'ymd'", "select date '2024-02-01'", "rollback", "select date '2024-02-01', date '03.04.2024'"]),
+        script("dates in parts from the start").with(&[("options", "-c datestyle=dmy")]).queries(&["set datestyle = 'sql'", "select date '2024-02-01', date '03/04/2024'", "reset datestyle", "select date '2024-02-01', date '03/04/2024'"]),
         script("set local").queries(&["begin", "set local timezone = 'Asia/Tokyo'", "show timezone", "commit", "show timezone", "set local timezone = 'Asia/Tokyo'", "show timezone"]),
         script("set rolled back").queries(&["set timezone = 'Europe/Berlin'", "begin", "set timezone = 'Asia/Tokyo'", "rollback", "show timezone"]),
         script("set committed").queries(&["begin", "set timezone = 'Asia/Tokyo'", "commit", "show timezone"]),

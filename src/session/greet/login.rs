@@ -18,6 +18,7 @@ use crate::wire::error::PgError;
 use crate::wire::scram::server::{Exchange, Refusal};
 use crate::wire::scram::{self, Keys};
 use crate::wire::startup::Startup;
+use crate::wire::trouble;
 
 /// Lets a client in: queues AuthenticationOk and says with what it can log in upstream.
 ///
@@ -50,8 +51,10 @@ pub(super) async fn log_in<U: Upstreams>(
 
 fn check_channel<U>(client: &Client, gate: &Gate<'_, U>) -> Result<(), GreetError> {
     if gate.tls.current().mode == TlsMode::Require && !client.stream.is_tls() {
-        let error = PgError::fatal("28000", "connections without TLS are not allowed")
-            .hint("Set sslmode=require (or stronger) in the connection string.");
+        let error = PgError::fatal(
+            &trouble::TLS_REQUIRED,
+            "connections without TLS are not allowed",
+        );
         return Err(error.into());
     }
     Ok(())
@@ -78,8 +81,7 @@ fn not_from_here(startup: &Startup, peer: SocketAddr) -> PgError {
     let text = format!(
         "address not allowed for host \"{host}\", user \"{user}\", database \"{database}\""
     );
-    PgError::fatal("28000", text)
-        .hint("Add the client's network to the allow list of auth, the user or the database.")
+    PgError::fatal(&trouble::NOT_FROM_HERE, text)
 }
 
 /// One client's login.
@@ -260,8 +262,7 @@ impl<U: Upstreams> Attempt<'_, '_, U> {
         let is_private = client.stream.is_tls() || self.peer.ip().to_canonical().is_loopback();
         if !is_private {
             let text = "pass-through login needs TLS, for the password is sent in clear text";
-            let error = PgError::fatal("28000", text)
-                .hint("Set sslmode=require (or stronger) in the connection string.");
+            let error = PgError::fatal(&trouble::PASSTHROUGH_IN_CLEAR, text);
             return Err(error.into());
         }
         let credential = credential_of(ask_clear_text(client).await?)?;
@@ -291,8 +292,10 @@ fn password_text(mut body: Vec<u8>) -> Result<Vec<u8>, GreetError> {
 
 fn credential_of(password: Vec<u8>) -> Result<Credential, GreetError> {
     let password = String::from_utf8(password).map_err(|_utf8| {
-        PgError::fatal("28P01", "the password is not valid UTF-8")
-            .hint("pgweir can pass on passwords in UTF-8 only.")
+        PgError::fatal(
+            &trouble::PASSWORD_NOT_UTF8,
+            "the password is not valid UTF-8",
+        )
     })?;
     Ok(Credential::Password(Secret::new(password)))
 }

@@ -238,8 +238,10 @@ impl Walk<'_> {
             self.meet(part);
             self.found.attributes.insert(part.value.as_str().into());
         }
+        let column = rest.last().unwrap_or(first);
+        // Row locks change it, and they write nothing that anybody follows.
+        self.volatile |= column.value == "xmax";
         if self.moment {
-            let column = rest.last().unwrap_or(first);
             self.found
                 .datetime_casts
                 .insert(column.value.as_str().into());

@@ -156,6 +156,12 @@ fn moments_are_seen_in_any_literal() {
         "select N'now'",
         "select '[today,)'::daterange",
         "select '{\"a\": [\"now\"]}'",
+        // What these types leave out of a value may stand in a word.
+        r"select '{n\ow}'::date[]",
+        r"select e'{n\\ow}'::date[]",
+        r#"select '[n"o"w,)'::daterange"#,
+        r#"select '(1,"tod\ay")'::own"#,
+        r#"select '{"at": "\u006eow"}'"#,
     ] {
         assert!(moment(text), "{text}");
     }
@@ -164,11 +170,21 @@ fn moments_are_seen_in_any_literal() {
         "select 'nowhere', 'snow', 'todays'",
         "select now, \"today\"",
         "select 'it''s'",
+        r"select e'^Mill \\d+$', e'100\\%', e'it\'s'",
+        r#"select '{"path": "C:\\temp", "say": "\"hi\""}'"#,
         "select ''",
     ] {
         assert!(!moment(text), "{text}");
     }
     assert!(Shaper::default().read(br"select 'tod\x61y'", false).moment);
+    assert!(moment(r"select e'\\\x74oday'"));
+    assert!(moment(r"select e'\ntoday'"));
+    assert!(moment(r"select e'\\today'"));
+    assert!(
+        !Shaper::default()
+            .read(br"select '^Mill \\d+$'", false)
+            .moment
+    );
 }
 
 #[test]

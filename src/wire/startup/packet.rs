@@ -3,6 +3,7 @@
 use super::options;
 use super::{CANCEL_KEY_BYTES, CANCEL_REQUEST, GSSENC_REQUEST, SSL_REQUEST};
 use crate::wire::error::PgError;
+use crate::wire::trouble;
 
 /// Longest start-up packet without its length word (Postgres: `MAX_STARTUP_PACKET_LENGTH`): whoever
 /// sends more is no Postgres client, and nobody has logged in yet.
@@ -162,7 +163,7 @@ fn cstring(bytes: &[u8]) -> Option<(&[u8], &[u8])> {
 fn name(what: &str, bytes: &[u8]) -> Result<String, PgError> {
     let text = std::str::from_utf8(bytes).map_err(|_utf8| {
         let text = format!("the {what} name is not valid UTF-8");
-        PgError::fatal("22021", text).hint("pgweir takes user and database names in UTF-8 only.")
+        PgError::fatal(&trouble::NAME_NOT_UTF8, text)
     })?;
     let mut end = text.len().min(NAME_BYTES_MAX);
     while !text.is_char_boundary(end) {

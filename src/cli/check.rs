@@ -1,0 +1,123 @@
+//! `pgweir check`: a configuration, the proxy that runs with it, or what a PgBouncer's would be.
+
+use std::io::{self, Write};
+use std::path::Path;
+use std::process::ExitCode;
+
+use super::Check;
+use crate::config::{self, ConfigError, Environment, Flags};
+use crate::live;
+use crate::migrate;
+
+/// Prints what was asked for, or what is wrong with it, and fails then.
+pub fn check(what: &Check, flags: &Flags, env: &Environment) -> ExitCode {
+    let mut out = io::stdout().lock();
+    let mut err = io::stderr().lock();
+    let checked = match what {
+        Check::Config => report(flags, env, &mut out, &mut err),
+        Check::Live => alive(flags, env, &mut out, &mut err),
+        Check::FromPgBouncer(path) => translate(path, &mut out, &mut err),
+    };
+    match checked {
+        Ok(code) => code,
+        // A reader that has seen enough (`| head`) is no failure of the configuration.
+        Err(error) if error.kind() == io::ErrorKind::BrokenPipe => ExitCode::SUCCESS,
+        Err(_unwritable) => ExitCode::FAILURE,
+    }
+}
+
+fn report(
+    flags: &Flags,
+    env: &Environment,
+    out: &mut impl Write,
+    err: &mut impl Write,
+) -> io::Result<ExitCode> {
+    match config::load(flags, env) {
+        Ok(loaded) => {
+            for warning in &loaded.warnings {
+                writeln!(err, "warning: {warning}")?;
+            }
+            write!(out, "{}", loaded.show())?;
+            out.flush()?;
+            Ok(ExitCode::SUCCESS)
+        }
+        Err(error) => unusable(&error, err),
+    }
+}
+
+fn unusable(error: &ConfigError, err: &mut impl Write) -> io::Result<ExitCode> {
+    writeln!(err, "pgweir: {error}")?;
+    Ok(ExitCode::FAILURE)
+}
+
+fn alive(
+    flags: &Flags,
+    env: &Environment,
+    out: &mut impl Write,
+    err: &mut impl Write,
+) -> io::Result<ExitCode> {
+    let loaded = match config::load(flags, env) {
+        Ok(loaded) => loaded,
+        Err(error) => return unusable(&error, err),
+    };
+    match live::check(&loaded.config.listen) {
+        Ok(answer) => writeln!(out, "{answer}").map(|()| ExitCode::SUCCESS),
+        Err(why) => writeln!(err, "{why}").map(|()| ExitCode::FAILURE),
+    }
+}
+
+fn translate(path: &Path, out: &mut impl Write, err: &mut impl Write) -> io::Result<ExitCode> {
+    match migrate::from_pgbouncer(path) {
+        Ok(translated) => {
+            write!(out, "{}", translated.toml)?;
+            out.flush()?;
+            for note in &translated.notes {
+                writeln!(err, "{note}")?;
+            }
+            let Some(why) = &translated.unusable else {
+                return Ok(ExitCode::SUCCESS);
+            };
+            writeln!(
+                err,
+                "pgweir: the translation cannot be used as it is: {why}"
+            )?;
+            Ok(ExitCode::FAILURE)
+        }
+        Err(error) => {
+            writeln!(err, "pgweir: {error}")?;
+            Ok(ExitCode::FAILURE)
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn check_reports_on_the_right_stream() {
+        let run = |args: &[&str]| {
+            let (mut out, mut err) = (Vec::new(), Vec::new());
+            let whole = [&["pgweir"], args].concat();
+            let flags = super::super::parse_from(whole).unwrap().flags;
+            let code = report(&flags, &Environment::new(), &mut out, &mut err).unwrap();
+            (
+                code,
+                String::from_utf8(out).unwrap(),
+                String::from_utf8(err).unwrap(),
+            )
+        };
+        let (code, out, err) = run(&["check", "--upstream", "postgres://a:s3cret@db"]);
+        assert_eq!((code, err.as_str()), (ExitCode::SUCCESS, ""));
+        assert!(
+            out.contains("# flag --upstream") && !out.contains("s3cret"),
+            "{out}"
+        );
+        let (code, out, err) = run(&["check", "--upstream", "db"]);
+        assert_eq!((code, out.as_str()), (ExitCode::FAILURE, ""));
+        assert!(
+            err.starts_with("pgweir: flag --upstream: upstream.url: "),
+            "{err}"
+        );
+    }
+}
