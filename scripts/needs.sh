@@ -28,6 +28,8 @@ need_postgres() {
     ls /usr/lib/postgresql/*/bin/initdb >/dev/null 2>&1 || packages /usr/lib/postgresql/any postgresql postgresql-contrib
     packages psql postgresql-client
     packages python3 python3
+    # Judges of the metrics; Debian ships promtool with the server.
+    packages promtool prometheus
 }
 
 # PostgreSQL 18 as an npm package; other machines than x86-64 do without.

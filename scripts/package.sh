@@ -7,7 +7,7 @@ profile=${1:-release}
 out=target/package
 mkdir -p "$out"
 cargo build --profile "$profile" --locked --bin pgweir
-built="target/$profile/pgweir"
+built="target/${profile/#dev/debug}/pgweir"
 install -m 0755 "$built" "$out/pgweir"
 for shell in bash zsh fish; do "$built" completions "$shell" >"$out/pgweir.$shell"; done
 "$built" man | gzip -9n >"$out/pgweir.1.gz"

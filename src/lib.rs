@@ -49,6 +49,8 @@ pub mod catalog;
 pub mod cli;
 pub mod config;
 pub mod demo;
+#[cfg(test)]
+mod docs;
 pub mod explain;
 pub mod invalidate;
 pub mod limits;

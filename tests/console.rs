@@ -86,7 +86,10 @@ fn psql_speaks_with_it() {
         err.contains("the console does not know \"SHOW CACH\""),
         "{err}"
     );
-    assert!(err.contains("HINT:  PW0501: Did you mean SHOW CACHE?"), "{err}");
+    assert!(
+        err.contains("HINT:  PW0501: Did you mean SHOW CACHE?"),
+        "{err}"
+    );
     assert!(
         err.contains("This is the console of pgweir, not a database"),
         "{err}"

@@ -215,6 +215,8 @@ fn it_runs_in_an_empty_root_as_process_one() {
             .env("PATH", "/usr/sbin:/usr/bin:/sbin:/bin");
         command.env("PGWEIR_LISTEN", format!("0.0.0.0:{port}"));
         command.env("PGWEIR_UPSTREAM", NOWHERE);
+        // Any free one: other tests run at the same time.
+        command.env("PGWEIR_ADMIN_LISTEN", "127.0.0.1:0");
         command
     };
     let port = free_port();

@@ -2,7 +2,8 @@
 
 use super::command::{Statement, shortened};
 use crate::cache::rules::FINGERPRINT_DIGITS;
-use crate::config::{nearest, pgbouncer, table};
+use crate::config::{nearest, table};
+use crate::migrate::names;
 use crate::wire::error::PgError;
 use crate::wire::trouble;
 
@@ -178,7 +179,7 @@ fn set(statement: Statement<'_>) -> Result<Action, PgError> {
     let known = table::all().find(|setting| setting.key == key);
     let Some(key) = known
         .map(|setting| setting.key)
-        .or_else(|| pgbouncer::ours(&key))
+        .or_else(|| names::ours(&key))
     else {
         let keys = table::all().map(|setting| setting.key);
         let hint = match nearest(&key, keys) {

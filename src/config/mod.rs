@@ -9,8 +9,9 @@ mod file;
 mod flags;
 mod load;
 mod origin;
-pub mod pgbouncer;
 mod pgpass;
+#[cfg(test)]
+mod reference;
 pub mod reload;
 mod secret;
 mod setting;
@@ -219,6 +220,8 @@ pub struct Pool {
     pub idle_min: usize,
     /// How long a client may wait for an upstream.
     pub timeout: Duration,
+    /// When a client that waits is told so; zero is never.
+    pub wait_notice: Duration,
     pub idle_timeout: Duration,
     /// Each upstream's own limit is drawn from the last tenth before it.
     pub lifetime_max: Duration,

@@ -139,6 +139,7 @@ mod tests {
             "cache.bytes_max",
             "cache.result_bytes_max",
             "cache.entries_max",
+            "admin.address",
             "runtime.workers",
             "log.format",
         ];

@@ -60,6 +60,8 @@ pub static SETTINGS: &[Setting<Config>] = settings! { Config;
         => pool.idle_min: "Upstreams kept ready";
     "pool.timeout" ["pool-timeout", "D"], Is("10s"), Live
         => pool.timeout: "Longest wait for an upstream";
+    "pool.wait_notice", Is("5s"), Live
+        => pool.wait_notice: "Tell a client that it waits after this long; 0s is never";
     "pool.idle_timeout" ["pool-idle-timeout", "D"], Is("10m"), Live
         => pool.idle_timeout: "Close an upstream unused this long";
     "pool.lifetime_max" ["pool-max-lifetime", "D"], Is("1h"), Live
@@ -231,6 +233,7 @@ pub(super) fn blank() -> Config {
             size_max: 0,
             idle_min: 0,
             timeout: Duration::ZERO,
+            wait_notice: Duration::ZERO,
             idle_timeout: Duration::ZERO,
             lifetime_max: Duration::ZERO,
             connect_timeout: Duration::ZERO,

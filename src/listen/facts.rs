@@ -12,9 +12,10 @@ use super::orders::Desk;
 use super::stats::{Notes, Stats};
 use crate::admin::view::{Detail, View};
 use crate::admin::{Action, Dialect, Doing, Facts, Purge, Show, Table, columns};
-use crate::config::{Database, Host, Listen, Loaded, Reload, Secret, Target, Word, pgbouncer};
+use crate::config::{Database, Host, Listen, Loaded, Reload, Secret, Target, Word};
 use crate::limits::{Counts, Kind};
 use crate::metrics::shape::ShapeCounts;
+use crate::migrate::names;
 use crate::pool::pools::{Plan, Pools};
 use crate::reason::Reason;
 use crate::session::caching::Shared;
@@ -144,7 +145,7 @@ fn for_pgbouncer(settings: &Table) -> Table {
         let [Some(key), rest @ .., _] = row.as_slice() else {
             continue;
         };
-        for key in [key.as_str()].into_iter().chain(pgbouncer::theirs(key)) {
+        for key in [key.as_str()].into_iter().chain(names::theirs(key)) {
             let key = std::iter::once(text(key));
             table.rows.push(key.chain(rest.iter().cloned()).collect());
         }

@@ -56,7 +56,7 @@ impl Door {
         &self,
         login: Box<Login>,
         rules: Arc<Rules>,
-    ) -> Result<(Session, [Counted; 2]), End> {
+    ) -> Result<(Box<Session>, [Counted; 2]), End> {
         let (user, database) = (&login.user, &login.database);
         let prepared = self.count(user, database, &rules).and_then(|counted| {
             let found = self.pools.find(database, user, &login.credential)?;

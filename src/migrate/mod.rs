@@ -1,7 +1,9 @@
 //! Coming from another pooler: `pgweir check --from-pgbouncer pgbouncer.ini` reads what PgBouncer
 //! reads, and writes the `proxy.toml` that does the same.
 
+mod entries;
 mod ini;
+pub mod names;
 mod output;
 pub mod settings;
 mod translate;

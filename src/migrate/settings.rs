@@ -88,11 +88,11 @@ pub static PGBOUNCER: &[(&str, Goes)] = &[
     ("listen_port", To("listen.address")),
     (
         "log_connections",
-        Needless("log.level = \"debug\" shows connections"),
+        Needless("the log has the end of each session; log.level = \"debug\" has more"),
     ),
     (
         "log_disconnections",
-        Needless("log.level = \"debug\" shows disconnections"),
+        Needless("the log has the end of each session, with its reason"),
     ),
     (
         "log_pooler_errors",
@@ -140,10 +140,7 @@ pub static PGBOUNCER: &[(&str, Goes)] = &[
         "query_timeout",
         Nowhere("Postgres has it: ALTER ROLE ... SET statement_timeout"),
     ),
-    (
-        "query_wait_notify",
-        Nowhere("a client that waits is not told so"),
-    ),
+    ("query_wait_notify", To("pool.wait_notice")),
     ("query_wait_timeout", To("pool.timeout")),
     (
         "reserve_pool_size",

@@ -3,6 +3,7 @@
 use std::fs;
 use std::path::Path;
 
+use super::settings::{self, Goes};
 use super::{Translated, from_pgbouncer};
 use crate::config::{self, AuthMode, PoolMode};
 
@@ -166,5 +167,28 @@ fn debians_own_files_are_read() {
             Ok(_) => {}
             Err(error) => assert!(error.contains("[databases]"), "{error}"),
         }
+    }
+}
+
+fn rows(table: &[(&str, Goes)]) -> String {
+    let mut text = String::from("| PgBouncer | pgweir |\n|---|---|\n");
+    for (name, goes) in table {
+        text += &match goes {
+            Goes::To(ours) => format!("| `{name}` | `{ours}` |\n"),
+            Goes::Nowhere(advice) => format!("| `{name}` | none: {advice} |\n"),
+            Goes::Needless(why) => format!("| `{name}` | not needed: {why} |\n"),
+        };
+    }
+    text
+}
+
+#[test]
+fn docs_from_pgbouncer_has_the_table() {
+    for (mark, table) in [
+        ("pgbouncer", settings::PGBOUNCER),
+        ("databases", settings::DATABASES),
+        ("users", settings::USERS),
+    ] {
+        crate::docs::same("from-pgbouncer.md", mark, &rows(table));
     }
 }

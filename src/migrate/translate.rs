@@ -1,6 +1,6 @@
 //! From PgBouncer's settings to ours, PgBouncer's defaults included where they differ.
 
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 
 use super::Note;
@@ -18,30 +18,30 @@ const AUTH_QUERY: &str = "SELECT rolname, CASE WHEN rolvaliduntil < pg_catalog.n
                           rolpassword END FROM pg_catalog.pg_authid WHERE rolname = $1 AND rolcanlogin";
 
 /// A database or user with its settings.
-struct Entry {
-    name: String,
-    pairs: BTreeMap<String, String>,
-    place: String,
+pub(super) struct Entry {
+    pub(super) name: String,
+    pub(super) pairs: BTreeMap<String, String>,
+    pub(super) place: String,
 }
 
 impl Entry {
-    fn get(&self, key: &str) -> Option<&str> {
+    pub(super) fn get(&self, key: &str) -> Option<&str> {
         self.pairs.get(key).map(String::as_str)
     }
 }
 
 /// What was read, and what came of it so far.
-struct Translation {
+pub(super) struct Translation {
     values: BTreeMap<String, Line>,
-    databases: Vec<Entry>,
-    users: Vec<Entry>,
+    pub(super) databases: Vec<Entry>,
+    pub(super) users: Vec<Entry>,
     /// From auth_file.
-    passwords: Vec<(String, String)>,
-    out: Output,
-    notes: Vec<Note>,
+    pub(super) passwords: Vec<(String, String)>,
+    pub(super) out: Output,
+    pub(super) notes: Vec<Note>,
 }
 
-type Done = Result<(), String>;
+pub(super) type Done = Result<(), String>;
 
 /// The text of `proxy.toml`, and what is not in it.
 pub(super) fn translate(lines: Vec<Line>, path: &Path) -> Result<(String, Vec<Note>), String> {
@@ -98,10 +98,10 @@ fn sort(lines: Vec<Line>) -> Result<Translation, String> {
 }
 
 /// `size_max = 20  # default_pool_size`: the key here, its kind, and where it comes from.
-type Row<'a> = (&'a str, Kind, &'a str);
+pub(super) type Row<'a> = (&'a str, Kind, &'a str);
 
 impl Translation {
-    fn none(&mut self, what: String, place: &str, advice: &str) {
+    pub(super) fn none(&mut self, what: String, place: &str, advice: &str) {
         self.notes.push(Note::NoEquivalent {
             what,
             place: place.to_owned(),
@@ -109,12 +109,12 @@ impl Translation {
         });
     }
 
-    fn differs(&mut self, text: impl Into<String>) {
+    pub(super) fn differs(&mut self, text: impl Into<String>) {
         self.notes.push(Note::Differs(text.into()));
     }
 
     /// What the file says, unless it says nothing.
-    fn said(&self, key: &str) -> Option<&str> {
+    pub(super) fn said(&self, key: &str) -> Option<&str> {
         let value = self.values.get(key)?.value.as_str();
         (!value.is_empty()).then_some(value)
     }
@@ -172,7 +172,7 @@ impl Translation {
         }
     }
 
-    fn password(&self, user: &str) -> Option<&str> {
+    pub(super) fn password(&self, user: &str) -> Option<&str> {
         let found = self.passwords.iter().find(|(name, _)| name == user);
         found
             .map(|(_, password)| password.as_str())
@@ -219,7 +219,7 @@ impl Translation {
         Ok(())
     }
 
-    fn place_of(&self, entry: &Entry) -> Result<Place, String> {
+    pub(super) fn place_of(&self, entry: &Entry) -> Result<Place, String> {
         let socket = self.said("unix_socket_dir").unwrap_or("/tmp");
         let host = entry
             .get("host")
@@ -363,6 +363,13 @@ impl Translation {
         self.count("size_max", "default_pool_size", None)?;
         self.count("idle_min", "min_pool_size", None)?;
         self.time("timeout", "query_wait_timeout", Some("120s"))?;
+        match self.said("query_wait_notify") {
+            // Here as there, zero is never.
+            Some("0") => self
+                .out
+                .put("wait_notice", Kind::Text, "0s", "query_wait_notify"),
+            Some(_) | None => self.time("wait_notice", "query_wait_notify", None)?,
+        }
         self.time("idle_timeout", "server_idle_timeout", None)?;
         if self.said("server_lifetime") == Some("0") {
             self.differs("server_lifetime = 0: a connection is used again until it is an hour old");
@@ -400,137 +407,6 @@ impl Translation {
         Ok(())
     }
 
-    fn all_users(&mut self) -> Done {
-        let auth_user = self.said("auth_user").map(str::to_owned);
-        let mut named: BTreeSet<String> = self.passwords.iter().map(|(n, _)| n.clone()).collect();
-        let settings = std::mem::take(&mut self.users);
-        named.extend(settings.iter().map(|entry| entry.name.clone()));
-        for name in named {
-            self.out.heading("[[users]]");
-            let password = self.password(&name).map(str::to_owned);
-            let in_url = auth_user.as_ref() == Some(&name);
-            let password = password.filter(|password| !in_url || is_verifier(password));
-            let own = settings.iter().find(|entry| entry.name == name);
-            if in_url && own.is_none() && password.is_none() {
-                continue;
-            }
-            self.out.put("name", Kind::Text, &name, "");
-            if let Some(password) = password {
-                self.out.put("password", Kind::Text, &password, "auth_file");
-            }
-            if let Some(entry) = own {
-                self.entry(entry, settings::USERS, "users")?;
-            }
-        }
-        Ok(())
-    }
-
-    fn all_databases(&mut self) -> Done {
-        let databases = std::mem::take(&mut self.databases);
-        let star = databases.iter().find(|entry| entry.name == "*");
-        let Some(base) = star.or(databases.first()) else {
-            return Ok(());
-        };
-        let base = self.place_of(base)?;
-        for entry in &databases {
-            if entry.name == "*" {
-                self.entry_notes(entry, settings::DATABASES, "databases");
-                continue;
-            }
-            self.out
-                .heading(&format!("[databases.{}]", Kind::Text.render(&entry.name)));
-            let place = self.place_of(entry)?;
-            if place != base {
-                self.out
-                    .put("url", Kind::Text, &place.url(None), "host, port");
-            }
-            match entry.get("dbname").filter(|dbname| *dbname != entry.name) {
-                Some(dbname) => self.out.put("dbname", Kind::Text, dbname, ""),
-                // A heading alone says that there is such a database.
-                None if place == base => self.out.put("dbname", Kind::Text, &entry.name, ""),
-                None => {}
-            }
-            self.forced_user(entry);
-            self.entry(entry, settings::DATABASES, "databases")?;
-        }
-        Ok(())
-    }
-
-    /// `user=` and its password, which may stand in auth_file.
-    fn forced_user(&mut self, entry: &Entry) {
-        let Some(user) = entry.get("user").filter(|user| !user.is_empty()) else {
-            if entry.get("password").is_some() {
-                self.differs(format!(
-                    "database {}: a password without a user is left out",
-                    entry.name
-                ));
-            }
-            return;
-        };
-        self.out.put("user", Kind::Text, user, "");
-        let password = entry
-            .get("password")
-            .or_else(|| self.password(user))
-            .map(str::to_owned);
-        match password.filter(|password| !is_verifier(password)) {
-            Some(password) => self.out.put("password", Kind::Text, &password, ""),
-            None => self.differs(format!(
-                "database {}: no password in clear for its user {user}; add it, or to .pgpass",
-                entry.name
-            )),
-        }
-    }
-
-    /// The numbers and words of a database or user.
-    fn entry(&mut self, entry: &Entry, table: &'static [(&'static str, Goes)], of: &str) -> Done {
-        let rows: &[Row<'_>] = if of == "users" {
-            &[
-                ("clients_max", Kind::Count, "max_user_client_connections"),
-                ("pool_size_max", Kind::Count, "pool_size"),
-            ]
-        } else {
-            &[
-                ("clients_max", Kind::Count, "max_db_client_connections"),
-                ("pool.mode", Kind::Text, "pool_mode"),
-                ("pool.size_max", Kind::Count, "pool_size"),
-                ("pool.idle_min", Kind::Count, "min_pool_size"),
-            ]
-        };
-        for (ours, kind, theirs) in rows {
-            let Some(value) = entry.get(theirs) else {
-                continue;
-            };
-            if *kind == Kind::Count {
-                number(value).map_err(|why| format!("{}: {theirs}: {why}", entry.place))?;
-            }
-            // Zero is PgBouncer's word for no limit of its own.
-            if !(value == "0" && ours.ends_with("clients_max")) {
-                self.out.put(ours, *kind, value, theirs);
-            }
-        }
-        self.entry_notes(entry, table, of);
-        Ok(())
-    }
-
-    fn entry_notes(&mut self, entry: &Entry, table: &'static [(&'static str, Goes)], of: &str) {
-        for (key, value) in &entry.pairs {
-            let advice = match settings::find(table, key) {
-                Some(Goes::Nowhere(advice)) => advice,
-                Some(Goes::To(_) | Goes::Needless(_)) => continue,
-                None => "PgBouncer has no such setting either",
-            };
-            if value != "0" && !value.is_empty() {
-                let shown = if key.contains("password") {
-                    "..."
-                } else {
-                    value
-                };
-                let what = format!("[{of}] {}: {key} = {shown}", entry.name);
-                self.none(what, &entry.place, advice);
-            }
-        }
-    }
-
     /// What stands under `[pgbouncer]` and was not taken over.
     fn note_the_others(&mut self) {
         let mut notes = Vec::new();
@@ -558,14 +434,14 @@ impl Translation {
 }
 
 /// Whether it proves a password without being one.
-fn is_verifier(password: &str) -> bool {
+pub(super) fn is_verifier(password: &str) -> bool {
     let md5 = password.strip_prefix("md5").is_some_and(|digits| {
         digits.len() == 32 && digits.bytes().all(|byte| byte.is_ascii_hexdigit())
     });
     md5 || password.starts_with("SCRAM-SHA-256$")
 }
 
-fn number(text: &str) -> Result<u64, String> {
+pub(super) fn number(text: &str) -> Result<u64, String> {
     text.parse()
         .map_err(|_not_a_number| format!("`{text}` is not a whole number"))
 }

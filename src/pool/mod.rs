@@ -50,7 +50,7 @@ use self::statements::Interner;
 use self::upstream::{Credential, Login};
 use self::valve::Valve;
 use crate::metrics::Handle;
-use crate::wire::error::PgError;
+use crate::wire::error::{PgError, Severity};
 use crate::wire::trouble;
 
 /// How often bb8 looks for upstreams that have been idle too long or are fewer than the minimum.
@@ -67,6 +67,7 @@ pub struct Limits {
     pub size_max: usize,
     pub idle_min: usize,
     pub timeout: Duration,
+    pub wait_notice: Duration,
     pub idle_timeout: Duration,
     pub lifetime_max: Duration,
     pub queue_max: usize,
@@ -221,6 +222,15 @@ impl Pool {
         self.waiting.load(Ordering::Relaxed) > 0
     }
 
+    /// An upstream that is idle, if nobody waits for one: without what waiting costs.
+    pub fn lease_at_once(self: &Arc<Self>) -> Option<Lease> {
+        if self.valve.is_paused() {
+            return None;
+        }
+        let permit = Arc::clone(&self.gate).try_acquire_owned().ok()?;
+        Lease::new(self.idle()?, permit, Arc::clone(self))
+    }
+
     /// An upstream, first come first served. While the database is paused everybody waits, and that
     /// time does not count.
     ///
@@ -352,6 +362,24 @@ impl Pool {
         if self.inner.add(warm).is_err() {
             tracing::debug!("no room for an upstream that was pinned");
         }
+    }
+
+    /// After how long a client that waits is told so.
+    pub fn wait_notice(&self) -> Option<Duration> {
+        Some(self.limits.wait_notice).filter(|after| !after.is_zero())
+    }
+
+    /// What it is told.
+    pub fn still_waiting(&self) -> PgError {
+        let (size, waiting) = (self.limits.size_max, self.waiting.load(Ordering::Relaxed));
+        PgError::new(
+            Severity::Notice,
+            &trouble::STILL_WAITING,
+            format!(
+                "still waiting for an upstream connection: pool \"{}\" of user \"{}\" has {size}, and {waiting} clients wait",
+                self.database, self.user
+            ),
+        )
     }
 
     fn timed_out(&self) -> LeaseError {

@@ -98,6 +98,7 @@ impl Plan {
                 .unwrap_or(pool.idle_min)
                 .min(size_max),
             timeout: pool.timeout,
+            wait_notice: pool.wait_notice,
             idle_timeout: pool.idle_timeout,
             lifetime_max: pool.lifetime_max,
             queue_max: pool.queue_max,

@@ -20,7 +20,7 @@ const CANCEL_TIMEOUT: Duration = Duration::from_secs(5);
 impl Session {
     pub(super) async fn farewell(&mut self, end: &End) {
         // Words in the middle of a frame would be read as its data.
-        let torn = self.held.as_ref().is_some_and(Held::is_mid_frame);
+        let torn = self.held.as_ref().is_some_and(|held| held.is_mid_frame());
         self.release_upstream(end).await;
         if !torn {
             let out = self.client.out.buffer();

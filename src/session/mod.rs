@@ -47,6 +47,7 @@ mod shapes;
 mod state;
 mod switches;
 mod turn;
+mod waiting;
 
 use std::future::poll_fn;
 use std::sync::Arc;
@@ -65,6 +66,7 @@ use self::pin::Pins;
 use self::refuse::Rules;
 use self::serve::Asking;
 use self::state::State;
+use self::waiting::Patience;
 use crate::config::PoolMode;
 use crate::pool::Pool;
 use crate::pool::lease::Lease;
@@ -77,7 +79,8 @@ use crate::wire::replies::Status;
 pub struct Session {
     client: Client,
     state: State,
-    held: Option<Held>,
+    /// Boxed: an idle client has none, and it is not to be moved about.
+    held: Option<Box<Held>>,
     pool: Arc<Pool>,
     rules: Rules,
     registered: Registered,
@@ -96,7 +99,7 @@ impl Session {
     }
 
     /// Serves the client until one side has had enough.
-    pub async fn run(mut self) -> End {
+    pub async fn run(mut self: Box<Self>) -> End {
         let end = loop {
             if let Err(end) = self.step().await {
                 break end;
@@ -111,12 +114,16 @@ impl Session {
     async fn step(&mut self) -> Result<(), End> {
         if self.held.is_none() {
             self.next_request().await?;
-            if !self.acquire().await? {
+            // Boxed, what is long: the room of a future is that of its longest way.
+            if !self.acquire_at_once() && !Box::pin(self.acquire()).await? {
                 return Ok(());
             }
         }
         self.relay().await?;
-        self.settle().await
+        if self.settle_at_once() {
+            return Ok(());
+        }
+        Box::pin(self.settle()).await
     }
 
     /// Waits until the inbox has a request that needs an upstream, and answers what does not.
@@ -181,6 +188,16 @@ impl Session {
         .await
     }
 
+    /// Takes an idle upstream, if there is one and nobody waits for it.
+    fn acquire_at_once(&mut self) -> bool {
+        let lease = self.pool.lease_at_once();
+        let asked = self.asking.as_ref().map(|asking| asking.at);
+        lease.is_some_and(|lease| {
+            self.hold(lease, asked.unwrap_or_else(Instant::now));
+            true
+        })
+    }
+
     /// Gets an upstream; false when the client was told that there is none, and its request is gone.
     async fn acquire(&mut self) -> Result<bool, End> {
         let pool = Arc::clone(&self.pool);
@@ -189,6 +206,7 @@ impl Session {
         let lease = {
             let mut lease = std::pin::pin!(pool.lease());
             let mut queued = false;
+            let mut patience = Patience::default();
             poll_fn(|cx| {
                 if let Poll::Ready(lease) = lease.as_mut().poll(cx) {
                     return Poll::Ready(Ok(Some(lease)));
@@ -197,6 +215,7 @@ impl Session {
                     queued = true;
                     self.registered.handle().waits(Waits::Queue);
                 }
+                self.poll_notice(&mut patience, cx)?;
                 self.poll_waiting(cx).map(|waited| waited.map(|()| None))
             })
             .await
@@ -273,7 +292,7 @@ impl Session {
         self.registered.handle().hold(&lease.record, statements);
         let generations = self.caching.as_ref();
         let generations = generations.map(|_| self.pool.catalog.generations());
-        let mut held = Held::new(lease, generations);
+        let mut held = Box::new(Held::new(lease, generations));
         held.clocked.asked(asked, &self.pool.metrics);
         if self.rules.mode == PoolMode::Session {
             held.pins = Pins::session_mode();

@@ -67,7 +67,7 @@ impl Session {
         startup: &[Parameter],
         (found, caching): (Found, Option<Arc<Caching>>),
         registered: Registered,
-    ) -> Result<Self, (Stream, Refused)> {
+    ) -> Result<Box<Self>, (Stream, Refused)> {
         let (settings, reported) = match effect_of(&found.pool, startup).await {
             Ok(effect) => effect,
             Err(mut refused) => {
@@ -84,7 +84,7 @@ impl Session {
         let (pid, key) = registered.key_data();
         frame::push(out, b'K', &[&pid.to_be_bytes(), key]);
         frame::push(out, b'Z', &[b"I"]);
-        Ok(Self {
+        Ok(Box::new(Self {
             client,
             state: State::new(settings, reported),
             held: None,
@@ -97,7 +97,7 @@ impl Session {
             deferred: Deferred::No,
             caching,
             asking: None,
-        })
+        }))
     }
 }
 

@@ -284,10 +284,9 @@ impl Clerk<'_> {
         query: Query<'_>,
         parsed: &dyn Fn() -> Option<Parsed>,
     ) -> Plan {
-        let described = self.desk.describe(query);
         if form.values.is_none() {
             // Parsed without error before, under the same settings and catalog.
-            return match described {
+            return match self.desk.describe(query) {
                 Ok(description) => {
                     let answers = Answers {
                         description: Some(&description),
@@ -300,7 +299,8 @@ impl Clerk<'_> {
                 Err(reason) => upstream(reason),
             };
         }
-        let description = described.ok();
+        let described = form.describes_statement.then(|| self.desk.describe(query));
+        let description = described.and_then(Result::ok);
         match self.desk.look(query) {
             Err(reason) => upstream(reason),
             Ok(looked) => self.looked(query, looked, |clerk, entry| {

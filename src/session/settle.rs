@@ -46,6 +46,23 @@ impl Link<'_> {
 }
 
 impl Session {
+    /// Gives the upstream back, if that is all there is to do with it.
+    pub(super) fn settle_at_once(&mut self) -> bool {
+        let plain = self.held.as_ref().is_some_and(|held| {
+            held.hidden.is_none()
+                && held.pins.is_empty()
+                && !held.pins.worth_asking()
+                && !held.is_refused()
+        });
+        if !plain || !self.registered.handle().try_let_go() {
+            return false;
+        }
+        if let Some(held) = self.held.take() {
+            held.into_pool();
+        }
+        true
+    }
+
     /// The upstream is at rest: gives it back, unless it is pinned.
     pub(super) async fn settle(&mut self) -> Result<(), End> {
         let Some(held) = self.held.as_mut() else {
@@ -99,17 +116,22 @@ impl Session {
             held.lease.discard("it could not be reset");
             return;
         }
-        let Held {
-            mut lease,
-            settings,
-            ..
-        } = held;
-        lease.settings = Arc::clone(settings.now());
-        lease.give_back();
+        held.into_pool();
     }
 }
 
 impl Held {
+    /// Back to the pool, with the settings that it runs under.
+    fn into_pool(self: Box<Self>) {
+        let Self {
+            mut lease,
+            settings,
+            ..
+        } = *self;
+        lease.settings = Arc::clone(settings.now());
+        lease.give_back();
+    }
+
     /// Takes the upstream back to what it was after its login; false when that failed.
     pub(super) async fn reset(&mut self) -> bool {
         let full = self.hidden == Some(Hidden::Opaque);

@@ -59,9 +59,12 @@ troubles! {
     /// A file of the upstream's TLS is missing or wrong.
     UPSTREAM_TLS_FILES = "PW0204", "08001",
         "Mend the upstream's TLS settings; pgweir check names the files.";
+    /// `pool.wait_notice` has passed: a notice, not an error.
+    STILL_WAITING = "PW0205", "00000",
+        "Nothing is lost; see who holds the connections in the console, by SHOW POOLS and SHOW PINS.";
 
     /// `DISABLE` in the console.
-    DISABLED = "PW0205", "57P03", "An administrator said DISABLE in the console; ENABLE ends it.";
+    DISABLED = "PW0206", "57P03", "An administrator said DISABLE in the console; ENABLE ends it.";
 
     /// Nobody there, or no way there.
     UNREACHABLE = "PW0301", "08001",

@@ -320,7 +320,6 @@ impl Generator {
             ],
             Type::Text => &[
                 "f_reads(1)",
-                "f_lies(2)",
                 "current_user::text",
                 "now()::text",
                 "clock_timestamp()::text",

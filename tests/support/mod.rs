@@ -8,6 +8,7 @@ pub(crate) mod postgres;
 pub(crate) mod proxy;
 pub(crate) mod relay;
 pub(crate) mod script;
+pub(crate) mod web;
 pub(crate) mod wire;
 
 use std::net::TcpListener;

@@ -26,6 +26,10 @@ const CACHE: &str = "PGWEIR_TEST_CACHE";
 /// The level at which the tests of the cache run. At `off` they still run, and find nothing.
 pub(crate) const LEVEL: &str = "ryw";
 
+/// The flag that says where the web server listens, and a place that is free.
+pub(crate) const ADMIN: &str = "--admin-listen";
+pub(crate) const ANYWHERE: &str = "127.0.0.1:0";
+
 /// A running pgweir. Stopped on drop.
 #[derive(Debug)]
 pub(crate) struct Proxy {
@@ -118,9 +122,9 @@ impl Proxy {
             .arg("--listen")
             .arg(address.to_string())
             .args(arguments);
-        if !arguments.contains(&"--admin-listen") {
+        if !arguments.contains(&ADMIN) {
             // The usual port is one, and tests run side by side.
-            command.args(["--admin-listen", ""]);
+            command.args([ADMIN, ""]);
         }
         let mut process = command.spawn().unwrap();
         let log = Arc::new(Log::default());
@@ -144,7 +148,11 @@ impl Proxy {
         let folder = TempDir::new().unwrap();
         let file = folder.path().join("proxy.toml");
         fs::write(&file, whole(upstream, text)).unwrap();
-        let mut proxy = Self::run(&["-c", file.to_str().unwrap()]);
+        let mut arguments = vec!["-c", file.to_str().unwrap()];
+        if text.contains("admin.token") {
+            arguments.extend([ADMIN, ANYWHERE]);
+        }
+        let mut proxy = Self::run(&arguments);
         proxy.folder = Some(folder);
         proxy
     }
@@ -161,6 +169,12 @@ impl Proxy {
         self.signal("HUP");
         self.wait_for_log(" reloaded", before);
         self.log_lines().split_off(before)
+    }
+
+    /// Where its web server listens. It was started with [`ADMIN`] and [`ANYWHERE`].
+    pub(crate) fn web(&self) -> SocketAddr {
+        let line = self.wait_for_log("health at http://", 0);
+        line.rsplit_once("http://").unwrap().1.parse().unwrap()
     }
 
     /// Waits for a line with this text behind the first `from` ones.
