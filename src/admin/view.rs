@@ -61,6 +61,8 @@ pub struct CacheView {
 pub enum Unready {
     /// The process is stopping.
     Draining,
+    /// An administrator said PAUSE, of everything.
+    Paused,
     /// No upstream can be had: what connecting said, for the first pool that has none.
     NoUpstream(String),
 }
@@ -70,6 +72,7 @@ impl Unready {
     pub fn as_str(&self) -> &'static str {
         match self {
             Self::Draining => "draining",
+            Self::Paused => "paused",
             Self::NoUpstream(_) => "noupstream",
         }
     }
@@ -78,6 +81,7 @@ impl Unready {
     pub fn sentence(&self) -> String {
         match self {
             Self::Draining => "the process is stopping".to_owned(),
+            Self::Paused => "everything is paused; RESUME in the console ends it".to_owned(),
             Self::NoUpstream(why) => format!("no upstream connection can be made: {why}"),
         }
     }
