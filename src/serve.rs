@@ -58,8 +58,9 @@ where
     let mut terminate = signals(SignalKind::terminate())?;
     let mut interrupt = signals(SignalKind::interrupt())?;
     let mut hangup = signals(SignalKind::hangup())?;
+    let mut succeeded = signals(SignalKind::user_defined1())?;
     let address = loaded.config.listen.address.clone();
-    let listener = listen::bind(&address)
+    let listener = listen::bind(&address, loaded.config.listen.reuse_port)
         .await
         .map_err(|error| format!("cannot listen on {address} (listen.address): {error}"))?;
     let (door, mut orders) = Door::new(&loaded).map_err(|error| error.to_string())?;
@@ -85,8 +86,11 @@ where
                 break Some(when);
             },
             () = either(&mut terminate, &mut interrupt) => break None,
+            // As HAProxy has it: another process listens, and clients leave when they like.
+            Some(()) = succeeded.recv() => break Some(Shutdown::WaitForClients),
         }
     };
+    door.accept_queued(&listener).await;
     drop(listener);
     tokio::select! {
         () = stop(&door, when, running.config.listen.shutdown_timeout) => {}

@@ -10,16 +10,18 @@ mod stats;
 mod upstreams;
 mod view;
 
+use std::future::poll_fn;
 use std::io;
 use std::net::SocketAddr;
 use std::sync::Arc;
 use std::sync::atomic::AtomicBool;
+use std::task::Poll;
 use std::time::Duration;
 
 use arc_swap::ArcSwap;
 use socket2::{SockRef, TcpKeepalive};
 use tokio::io::AsyncWriteExt;
-use tokio::net::{TcpListener, TcpStream};
+use tokio::net::{TcpListener, TcpSocket, TcpStream};
 use tokio::sync::{Semaphore, watch};
 
 use self::end::Running;
@@ -212,6 +214,24 @@ impl Door {
         self.pools.warm_up();
     }
 
+    /// Accepts what waits to be accepted: once the listener is closed the system would reset it.
+    pub async fn accept_queued(self: &Arc<Self>, listener: &TcpListener) {
+        let next = || {
+            poll_fn(|cx| {
+                Poll::Ready(match listener.poll_accept(cx) {
+                    Poll::Ready(accepted) => accepted.ok(),
+                    Poll::Pending => None,
+                })
+            })
+        };
+        for _ in 0..BACKLOG {
+            let Some((tcp, peer)) = next().await else {
+                return;
+            };
+            self.admit(tcp, peer);
+        }
+    }
+
     /// Accepts connections until the future is dropped.
     pub async fn accept(self: &Arc<Self>, listener: &TcpListener) {
         loop {
@@ -333,10 +353,32 @@ fn tune(tcp: &TcpStream) -> io::Result<()> {
     SockRef::from(tcp).set_tcp_keepalive(&TcpKeepalive::new().with_time(KEEPALIVE_AFTER))
 }
 
-/// Binds `address`.
+/// Connections that wait to be accepted: as many as the system allows.
+const BACKLOG: u32 = 4096;
+
+/// Binds `address`; with `shared`, others may as well, and the system deals new connections out.
 ///
 /// # Errors
 /// The system's.
-pub async fn bind(address: &str) -> io::Result<TcpListener> {
-    TcpListener::bind(address).await
+pub async fn bind(address: &str, shared: bool) -> io::Result<TcpListener> {
+    let mut failed = io::Error::new(io::ErrorKind::InvalidInput, "no address of that name");
+    for address in tokio::net::lookup_host(address).await? {
+        match bind_to(address, shared) {
+            Ok(listener) => return Ok(listener),
+            Err(error) => failed = error,
+        }
+    }
+    Err(failed)
+}
+
+fn bind_to(address: SocketAddr, shared: bool) -> io::Result<TcpListener> {
+    let socket = if address.is_ipv4() {
+        TcpSocket::new_v4()
+    } else {
+        TcpSocket::new_v6()
+    }?;
+    socket.set_reuseaddr(true)?;
+    socket.set_reuseport(shared)?;
+    socket.bind(address)?;
+    socket.listen(BACKLOG)
 }
