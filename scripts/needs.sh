@@ -30,6 +30,8 @@ need_postgres() {
     packages python3 python3
     # Judges of the metrics; Debian ships promtool with the server.
     packages promtool prometheus
+    # The judge of the page.
+    packages chromium chromium
 }
 
 # PostgreSQL 18 as an npm package; other machines than x86-64 do without.

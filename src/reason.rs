@@ -202,6 +202,66 @@ impl Reason {
             Self::Shadow => "the cache is only watched",
         }
     }
+
+    /// What an application's author or an operator can do about it: a sentence for people.
+    pub fn remedy(self) -> &'static str {
+        match self {
+            Self::Hit => "Nothing is left to do.",
+            Self::Miss => "The next query of the same text and values can be a hit.",
+            Self::Expired => "A longer cache.ttl, or a level that follows writes, keeps it longer.",
+            Self::Stale => {
+                "Writes to its tables make it stale; reading fewer tables, or others than those that are written most, makes it last."
+            }
+            Self::Disabled => {
+                "Set cache.level, or change the rule or setting that switched it off."
+            }
+            Self::Hint => "Take the hint out of the query's text.",
+            Self::Uncacheable => "Look with explain at what stands in the way.",
+            Self::MultipleStatements => "Send each statement by itself.",
+            Self::NotAQuery | Self::Write | Self::Definition => {
+                "Nothing: this is work that only the database can do."
+            }
+            Self::Locks => "Leave out FOR UPDATE or FOR SHARE where no lock is needed.",
+            Self::OversizedQuery => "Send long lists as one array parameter: = any($1).",
+            Self::OversizedResult => {
+                "Ask for fewer rows or columns, or raise cache.result_bytes_max."
+            }
+            Self::ParseError => "Try the text in psql; if Postgres takes it, report it as a gap.",
+            Self::Transaction => "Send reads that need no transaction outside of BEGIN and COMMIT.",
+            Self::Volatile => {
+                "Let the application compute what changes, such as the time, and send it as a parameter."
+            }
+            Self::Session => {
+                "Pass what differs between users as a parameter instead of reading it from the session."
+            }
+            Self::UserFunction => {
+                "Write out what the function does, or ask for its result apart from the rest."
+            }
+            Self::Catalog => "Nothing: the catalogs change without a trace. Ask them less often.",
+            Self::UnknownRelation => {
+                "Check the name and the search_path; new tables are seen soon."
+            }
+            Self::RowSecurity => {
+                "Read relations without row security, with the condition in the query."
+            }
+            Self::Foreign => "Copy what is read often into a table of this database.",
+            Self::TempTable => "Use a common table expression in place of the temporary table.",
+            Self::Opaque => "Send the inner statement itself.",
+            Self::Moment => "Send a date or time in figures instead of a word such as 'today'.",
+            Self::Settings => {
+                "Leave the session's settings as they come, or set them for the role."
+            }
+            Self::Pinned => {
+                "Avoid what holds the upstream: LISTEN, temporary tables, session locks, open cursors."
+            }
+            Self::Protocol => "Read the whole result at once, without a named portal or row limit.",
+            Self::CatalogUnknown => "Nothing: it passes by itself in a moment.",
+            Self::Dirty => "Nothing: it ends with the write. Shorter transactions make it rarer.",
+            Self::NotClean => "Avoid what raises the notice.",
+            Self::Defaults => "Take the setting out of the database's or the role's defaults.",
+            Self::Shadow => "Set cache.mode to \"on\" when the comparisons have convinced you.",
+        }
+    }
 }
 
 #[cfg(test)]
@@ -227,6 +287,7 @@ mod tests {
         assert!(theirs.iter().all(|word| words.contains(word)));
         for (at, reason) in Reason::ALL.iter().enumerate() {
             assert_eq!(reason.index(), at);
+            assert!(reason.remedy().ends_with('.'), "{}", reason.as_str());
         }
         words.sort_unstable();
         words.dedup();

@@ -1,6 +1,7 @@
 //! The web server: what it counts equals what happened, and who may do what.
 
 mod judges;
+mod page;
 
 use std::io::{Read, Write};
 

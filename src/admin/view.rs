@@ -5,6 +5,7 @@ use std::time::{Duration, SystemTime};
 
 use crate::cache::Usage;
 use crate::metrics::Snapshot;
+use crate::metrics::errors::Told;
 use crate::pool::status::Status;
 use crate::session::report::{Audited, QueryReport, TableReport};
 
@@ -31,6 +32,10 @@ pub struct View {
     /// By database and user. Counts stay when a pool goes.
     pub counts: Vec<(Name, Snapshot)>,
     pub pools: Vec<(Name, Status)>,
+    /// What clients were told last, the newest first.
+    pub last_errors: Vec<(Name, Told)>,
+    /// Whether whoever shows a token may change something.
+    pub changeable: bool,
     /// None when the cache is off.
     pub cache: Option<CacheView>,
     /// The most frequent first.

@@ -7,6 +7,7 @@ use super::facts::Known;
 use crate::admin::http::Source;
 use crate::admin::view::{CacheView, Detail, Name, Unready, View};
 use crate::config::Word;
+use crate::metrics::errors::LAST_MAX;
 use crate::pool::Pool;
 use crate::pool::status::Status;
 
@@ -27,14 +28,22 @@ pub(super) fn view(known: &Known, detail: Detail) -> View {
         clients_max: known.listen.load().clients_max,
         counts: Vec::new(),
         pools: Vec::new(),
+        last_errors: Vec::new(),
+        changeable: known.token.load().is_some(),
         cache: cache(known),
         queries: Vec::new(),
         tables: std::collections::BTreeMap::new(),
     };
     for handle in known.pools.metrics().handles() {
-        view.counts
-            .push((name(&handle.database, &handle.user), handle.snapshot()));
+        let name = name(&handle.database, &handle.user);
+        let last = handle.errors.last();
+        view.last_errors
+            .extend(last.into_iter().map(|told| (name.clone(), told)));
+        view.counts.push((name, handle.snapshot()));
     }
+    view.last_errors
+        .sort_by_key(|(_, told)| std::cmp::Reverse(told.at));
+    view.last_errors.truncate(LAST_MAX);
     let pools = known.pools.all();
     for pool in &pools {
         let name = name(pool.database(), pool.user());

@@ -1,6 +1,9 @@
 //! Errors by the class of their SQLSTATE: its first two characters.
 
+use std::collections::VecDeque;
 use std::sync::atomic::{AtomicU64, Ordering::Relaxed};
+use std::sync::{Mutex, PoisonError};
+use std::time::SystemTime;
 
 use crate::wire::error;
 use crate::wire::frame::{self, HEADER_BYTES};
@@ -16,16 +19,57 @@ pub const CLASSES: [&str; 44] = [
 /// What stands for a class that is not in the list.
 pub const OTHER: &str = "other";
 
+/// Of each database and user the last errors are remembered: what a person reads. Their messages are
+/// not: those quote rows.
+pub const LAST_MAX: usize = 10;
+
+/// An error that a client was told.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Told {
+    pub at: SystemTime,
+    pub sqlstate: String,
+}
+
+impl Told {
+    /// What kind of error that is: a few words for people, by its class.
+    pub fn kind(&self) -> &'static str {
+        match self.sqlstate.get(..2).unwrap_or_default() {
+            "08" => "connection",
+            "0A" => "not supported",
+            "21" | "22" => "a value",
+            "23" => "a constraint",
+            "25" | "2D" => "the state of a transaction",
+            "26" | "34" => "an unknown name of a statement or cursor",
+            "28" => "logging in",
+            "3D" => "an unknown database",
+            "40" => "a transaction to be tried again",
+            "42" => "syntax, names or rights",
+            "44" => "a check of a view",
+            "53" => "too few resources",
+            "54" => "a limit of the server",
+            "55" => "an object in another state",
+            "57" => "cancelled or shut down",
+            "58" => "the server's system",
+            "P0" => "raised in PL/pgSQL",
+            "XX" => "inside of the server",
+            _ => "other",
+        }
+    }
+}
+
 /// One count for each class, and one for the others.
 #[derive(Debug)]
 pub struct Errors {
     counts: [AtomicU64; CLASSES.len() + 1],
+    /// The oldest first. Errors are rare beside queries: a lock does no harm.
+    last: Mutex<VecDeque<Told>>,
 }
 
 impl Default for Errors {
     fn default() -> Self {
         Self {
             counts: [const { AtomicU64::new(0) }; CLASSES.len() + 1],
+            last: Mutex::default(),
         }
     }
 }
@@ -38,6 +82,21 @@ impl Errors {
         if let Some(count) = self.counts.get(found.unwrap_or(CLASSES.len())) {
             count.fetch_add(1, Relaxed);
         }
+        let told = Told {
+            at: SystemTime::now(),
+            sqlstate: String::from_utf8_lossy(sqlstate.get(..5).unwrap_or(class)).into_owned(),
+        };
+        let mut last = self.last.lock().unwrap_or_else(PoisonError::into_inner);
+        if last.len() >= LAST_MAX {
+            last.pop_front();
+        }
+        last.push_back(told);
+    }
+
+    /// The last ones, the oldest first.
+    pub fn last(&self) -> Vec<Told> {
+        let last = self.last.lock().unwrap_or_else(PoisonError::into_inner);
+        last.iter().cloned().collect()
     }
 
     /// Counts the errors among these whole frames.
@@ -79,5 +138,17 @@ mod tests {
         errors.count_frames(&frames);
         let expected = [("42", 2), ("57", 2), ("XX", 1), (OTHER, 2)];
         assert_eq!(errors.snapshot(), expected);
+    }
+
+    #[test]
+    fn the_last_ones_are_remembered() {
+        let errors = Errors::default();
+        for n in 0..LAST_MAX + 2 {
+            errors.count(format!("42{n:03}").as_bytes());
+        }
+        let last = errors.last();
+        assert_eq!(last.len(), LAST_MAX);
+        assert_eq!(last.first().unwrap().sqlstate, "42002");
+        assert_eq!(last.last().unwrap().kind(), "syntax, names or rights");
     }
 }

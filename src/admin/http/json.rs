@@ -6,11 +6,12 @@ use serde_json::{Map, Value, json};
 
 use crate::admin::Table;
 use crate::admin::view::{CacheView, Name, Unready, View};
+use crate::metrics::errors::Told;
 use crate::metrics::histogram::Counted;
 use crate::metrics::{Snapshot, Sum};
 use crate::pool::status::Status;
 use crate::reason::Reason;
-use crate::session::report::QueryReport;
+use crate::session::report::{QueryReport, TableReport};
 
 /// Seconds since 1970.
 pub(super) fn instant(time: SystemTime) -> f64 {
@@ -41,6 +42,7 @@ pub(super) fn overview(view: &View) -> Value {
         "total": counts(&total),
         "upstreams": status(&view.upstreams()),
         "cache": view.cache.as_ref().map(cache),
+        "changeable": view.changeable,
     })
 }
 
@@ -63,7 +65,7 @@ pub(super) fn pools(view: &View) -> Value {
 /// `/api/v1/bypasses`: why queries were not answered from memory.
 pub(super) fn bypasses(view: &View) -> Value {
     let list = view.total().not_hits();
-    let one = |(reason, count): (Reason, u64)| json!({"reason": reason.as_str(), "queries": count, "meaning": reason.sentence()});
+    let one = |(reason, count): (Reason, u64)| json!({"reason": reason.as_str(), "queries": count, "meaning": reason.sentence(), "remedy": reason.remedy()});
     list.into_iter().map(one).collect()
 }
 
@@ -78,20 +80,50 @@ pub(super) fn errors(view: &View) -> Value {
     Value::Array(list)
 }
 
+/// Rows of each list of the page: what a person looks at.
+const SHOWN_MAX: usize = 20;
+
+/// `/api/v1/dashboard`: the lists of the page at one moment, what matters most first.
+pub(super) fn dashboard(view: &View) -> Value {
+    let mut costly: Vec<&QueryReport> = view.queries.iter().collect();
+    costly.sort_by_key(|report| std::cmp::Reverse(report.counts.split.upstream));
+    let mut moved: Vec<_> = view.tables.iter().collect();
+    moved.sort_by_key(|(_, report)| std::cmp::Reverse((report.invalidations, report.writes)));
+    let shapes: Value = costly.into_iter().take(SHOWN_MAX).map(query).collect();
+    let tables: Value = moved
+        .into_iter()
+        .take(SHOWN_MAX)
+        .map(table_report)
+        .collect();
+    json!({
+        "pools": pools(view),
+        "shapes": shapes,
+        "tables": tables,
+        "bypasses": bypasses(view),
+        "errors": errors(view),
+        "last_errors": last_errors(view),
+    })
+}
+
+fn last_errors(view: &View) -> Value {
+    let one = |(Name { database, user }, told): &(Name, Told)| json!({"at": instant(told.at), "database": database, "user": user, "sqlstate": told.sqlstate, "kind": told.kind()});
+    view.last_errors.iter().map(one).collect()
+}
+
 /// `/api/v1/tables`.
 pub(super) fn tables(view: &View) -> Value {
-    let mut list = Vec::new();
-    for ((database, table), report) in &view.tables {
-        list.push(json!({
-            "database": database,
-            "table": table,
-            "reads": report.reads,
-            "hits": report.hits,
-            "writes": report.writes,
-            "invalidations": report.invalidations,
-        }));
-    }
-    Value::Array(list)
+    view.tables.iter().map(table_report).collect()
+}
+
+fn table_report(((database, table), report): (&(String, String), &TableReport)) -> Value {
+    json!({
+        "database": database,
+        "table": table,
+        "reads": report.reads,
+        "hits": report.hits,
+        "writes": report.writes,
+        "invalidations": report.invalidations,
+    })
 }
 
 /// `/api/v1/queries`: one for each shape, the most frequent first.
@@ -115,6 +147,7 @@ fn query(report: &QueryReport) -> Value {
         "reasons": by_reason(reasons),
         "last_reason": report.reason,
         "last_meaning": last.map(Reason::sentence),
+        "remedy": last.map(Reason::remedy),
         "rows": counts.rows,
         "bytes": counts.bytes,
         "invalidations": counts.invalidated,

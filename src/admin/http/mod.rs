@@ -1,15 +1,18 @@
-//! The HTTP server: metrics for Prometheus, health for supervisors, JSON for the dashboard.
+//! The HTTP server: metrics for Prometheus, health for supervisors, and a page for people, with the
+//! JSON that it is made of.
 //!
 //! It runs on a thread of its own with a runtime of its own. Sorting ten thousand shapes, or a hundred
 //! browsers, then take their share of the processor from the system's scheduler, and never a
 //! worker's time between two polls of a client's session.
 //!
-//! [`families`] says which metrics there are, [`text`] writes them, [`history`] keeps the last hour.
+//! [`families`] says which metrics there are, [`text`] writes them, [`history`] keeps the last hour,
+//! `page` is what a browser gets.
 
 mod accept;
 pub mod families;
 pub mod history;
 mod json;
+mod page;
 mod serve;
 pub mod text;
 
@@ -137,17 +140,18 @@ impl Site {
 /// What a path is answered with, out of a view.
 type Page = (&'static str, Detail, fn(&View) -> Value);
 
-const PAGES: [Page; 6] = [
+const PAGES: [Page; 7] = [
     ("/api/v1/overview", Detail::Sums, json::overview),
     ("/api/v1/pools", Detail::Sums, json::pools),
     ("/api/v1/bypasses", Detail::Sums, json::bypasses),
     ("/api/v1/errors", Detail::Sums, json::errors),
     ("/api/v1/queries", Detail::All, json::queries),
     ("/api/v1/tables", Detail::All, json::tables),
+    ("/api/v1/dashboard", Detail::All, json::dashboard),
 ];
 
 fn router(site: Arc<Site>) -> Router {
-    let mut router = Router::new()
+    let mut router = page::routes()
         .route("/metrics", get(metrics))
         .route("/healthz", get(|| async { "ok\n" }))
         .route("/readyz", get(ready))
@@ -333,6 +337,8 @@ mod tests {
             clients_max: 0,
             counts: counts.collect(),
             pools: Vec::new(),
+            last_errors: Vec::new(),
+            changeable: false,
             cache: None,
             queries: Vec::new(),
             tables: std::collections::BTreeMap::default(),
