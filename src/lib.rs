@@ -58,6 +58,7 @@ pub mod listen;
 pub mod live;
 pub mod metrics;
 pub mod migrate;
+pub mod moment;
 pub mod pool;
 pub mod reason;
 pub mod relay;

@@ -11,8 +11,8 @@ use crate::wire::trouble;
 #[derive(Clone, Debug, PartialEq, Eq, Hash)]
 pub enum Kind {
     All,
-    User(Box<str>),
-    Database(Box<str>),
+    User(Arc<str>),
+    Database(Arc<str>),
     Address(IpAddr),
 }
 
@@ -28,6 +28,16 @@ pub struct Counts {
 pub struct Counted {
     counts: Arc<Counts>,
     kind: Kind,
+}
+
+impl Counted {
+    /// The user's or database's name, one string for all its clients.
+    pub fn name(&self) -> Arc<str> {
+        match &self.kind {
+            Kind::User(name) | Kind::Database(name) => Arc::clone(name),
+            Kind::All | Kind::Address(_) => Arc::default(),
+        }
+    }
 }
 
 impl Drop for Counted {
@@ -54,6 +64,9 @@ impl Counts {
         setting: &str,
     ) -> Result<Counted, PgError> {
         let mut counts = self.lock();
+        // The first one's key, so that a thousand clients of one user share its name.
+        let known = counts.get_key_value(&kind).map(|(known, _)| known.clone());
+        let kind = known.unwrap_or(kind);
         let count = counts.entry(kind.clone()).or_insert(0);
         if most != 0 && *count >= most {
             let whose = match &kind {
@@ -74,6 +87,11 @@ impl Counts {
             counts: Arc::clone(self),
             kind,
         })
+    }
+
+    /// How many there are of this kind.
+    pub fn of(&self, kind: &Kind) -> usize {
+        self.lock().get(kind).copied().unwrap_or(0)
     }
 
     fn lock(&self) -> MutexGuard<'_, HashMap<Kind, usize>> {

@@ -1,12 +1,18 @@
 //! `pgweir serve`: the life of the process, from the configuration to the last signal.
 
+use std::collections::BTreeMap;
 use std::io::Write;
 use std::process::ExitCode;
 use std::sync::Arc;
+use std::time::Duration;
 
-use pgweir::config::{self, Config, Environment, Flags, reload};
+use pgweir::admin::Shutdown;
+use pgweir::config::{self, Config, Environment, Flags, Reload, reload};
+use pgweir::listen::orders::{self, Answer, Order, Orders};
 use pgweir::listen::{self, Door};
 use pgweir::telemetry;
+use pgweir::wire::error::{PgError, Severity};
+use pgweir::wire::trouble;
 use tokio::net::TcpListener;
 use tokio::signal::unix::{Signal, SignalKind, signal};
 
@@ -38,23 +44,26 @@ fn run(flags: &Flags, environment: &Environment) -> Result<(), String> {
         .enable_all()
         .build()
         .map_err(|error| format!("the runtime cannot be started: {error}"))?;
-    let reload = || config::load(flags, environment);
-    runtime.block_on(serve_until_told(loaded, reload))
+    let load = |said: &BTreeMap<&'static str, String>| {
+        config::load(&flags.clone().said(said), environment)
+    };
+    runtime.block_on(serve_until_told(loaded, load))
 }
 
-async fn serve_until_told<R>(loaded: config::Loaded, reload: R) -> Result<(), String>
+async fn serve_until_told<L>(loaded: config::Loaded, load: L) -> Result<(), String>
 where
-    R: Fn() -> Result<config::Loaded, config::ConfigError>,
+    L: Fn(&BTreeMap<&'static str, String>) -> Result<config::Loaded, config::ConfigError>,
 {
     let signals = |kind| signal(kind).map_err(|error| format!("signals: {error}"));
     let mut terminate = signals(SignalKind::terminate())?;
     let mut interrupt = signals(SignalKind::interrupt())?;
     let mut hangup = signals(SignalKind::hangup())?;
+    let mut succeeded = signals(SignalKind::user_defined1())?;
     let address = loaded.config.listen.address.clone();
-    let listener = listen::bind(&address)
+    let listener = listen::bind(&address, loaded.config.listen.reuse_port)
         .await
         .map_err(|error| format!("cannot listen on {address} (listen.address): {error}"))?;
-    let door = Door::new(&loaded).map_err(|error| error.to_string())?;
+    let (door, mut orders) = Door::new(&loaded).map_err(|error| error.to_string())?;
     if let Some(address) = &loaded.config.admin.address.0 {
         let served = std::net::TcpListener::bind(address).and_then(|tcp| door.serve_http(tcp));
         let address = served.map_err(|error| {
@@ -64,22 +73,69 @@ where
     }
     door.warm_up();
     announce(&loaded.config, &listener);
-    let mut running = loaded.config;
-    loop {
+    let mut running = Running {
+        config: loaded.config,
+        said: BTreeMap::new(),
+        load,
+    };
+    let when = loop {
         tokio::select! {
             () = door.accept(&listener) => {}
-            Some(()) = hangup.recv() => running = apply(&door, running, &reload),
-            () = either(&mut terminate, &mut interrupt) => break,
+            Some(()) = hangup.recv() => drop(running.reload(&door)),
+            Some(order) = orders.recv() => if let Some(when) = running.obey(&door, order) {
+                break Some(when);
+            },
+            () = either(&mut terminate, &mut interrupt) => break None,
+            // As HAProxy has it: another process listens, and clients leave when they like.
+            Some(()) = succeeded.recv() => break Some(Shutdown::WaitForClients),
         }
-    }
-    tracing::info!("stopping: no new clients, running transactions may end");
+    };
+    door.accept_queued(&listener).await;
     drop(listener);
-    let patience = running.listen.shutdown_timeout;
     tokio::select! {
-        () = door.drain(patience) => {}
+        () = stop(&door, when, running.config.listen.shutdown_timeout) => {}
+        () = told_again(&mut orders) => door.kill().await,
         () = either(&mut terminate, &mut interrupt) => tracing::warn!("stopping at once"),
     }
+    door.close_consoles().await;
     Ok(())
+}
+
+/// Waits for those whose end is waited for: by the console's word, or as after a signal.
+async fn stop(door: &Door, when: Option<Shutdown>, patience: Duration) {
+    match when {
+        None => {
+            tracing::info!("stopping: no new clients, running transactions may end");
+            door.drain(patience).await;
+        }
+        Some(Shutdown::Now) => {
+            tracing::info!("stopping at once");
+            door.kill().await;
+        }
+        Some(Shutdown::WaitForServers) => {
+            tracing::info!("stopping: no new clients, running transactions may end");
+            door.servers_free().await;
+        }
+        Some(Shutdown::WaitForClients) => {
+            tracing::info!("stopping: no new clients, until all have left");
+            door.clients_gone().await;
+        }
+    }
+}
+
+/// While the process stops there is one more order that counts.
+async fn told_again(orders: &mut Orders) {
+    while let Some(order) = orders.recv().await {
+        match order {
+            Order::Shutdown(Shutdown::Now) => return,
+            Order::Shutdown(_) => {}
+            // Whoever asked may have gone.
+            Order::Reload(reply) | Order::Set(_, _, reply) => {
+                let _told = reply.send(Err(orders::stopping()));
+            }
+        }
+    }
+    std::future::pending().await
 }
 
 async fn either(terminate: &mut Signal, interrupt: &mut Signal) {
@@ -89,29 +145,81 @@ async fn either(terminate: &mut Signal, interrupt: &mut Signal) {
     }
 }
 
-/// SIGHUP: takes over what can be taken over, and says what has to wait for a restart.
-fn apply<R>(door: &Arc<Door>, running: Config, reload: &R) -> Config
+/// The configuration in force, and where the next one comes from.
+struct Running<L> {
+    config: Config,
+    /// What was set in the console, by key.
+    said: BTreeMap<&'static str, String>,
+    load: L,
+}
+
+impl<L> Running<L>
 where
-    R: Fn() -> Result<config::Loaded, config::ConfigError>,
+    L: Fn(&BTreeMap<&'static str, String>) -> Result<config::Loaded, config::ConfigError>,
 {
-    let mut loaded = match reload() {
-        Ok(loaded) => loaded,
-        Err(error) => {
-            tracing::error!(%error, "the configuration was not reloaded");
-            return running;
+    /// Does what the console asks; when the process is to end, if it is.
+    fn obey(&mut self, door: &Arc<Door>, order: Order) -> Option<Shutdown> {
+        let (answer, reply) = match order {
+            Order::Shutdown(when) => return Some(when),
+            Order::Reload(reply) => (self.reload(door), reply),
+            Order::Set(key, value, reply) => (self.set(door, key, value), reply),
+        };
+        // Whoever asked may have gone.
+        let _told = reply.send(answer);
+        None
+    }
+
+    /// RELOAD and SIGHUP: what was set in the console is as it was before.
+    fn reload(&mut self, door: &Arc<Door>) -> Answer {
+        self.apply(door, BTreeMap::new())
+    }
+
+    fn set(&mut self, door: &Arc<Door>, key: &'static str, value: Option<String>) -> Answer {
+        let settings = config::table::all();
+        let restart = |s: &&config::Setting<Config>| s.key == key && s.reload == Reload::Restart;
+        if settings.filter(restart).count() > 0 {
+            let text = format!("{key} cannot be changed while pgweir runs");
+            return Err(PgError::error(&trouble::CONSOLE_RESTART, text));
         }
-    };
-    let plan = reload::diff(&running, &loaded.config);
-    loaded.config = plan.effective;
-    if let Err(error) = tokio::task::block_in_place(|| door.reload(&loaded)) {
-        tracing::error!(%error, "the configuration was not reloaded");
-        return running;
+        let mut said = self.said.clone();
+        match value {
+            Some(value) => said.insert(key, value),
+            None => said.remove(key),
+        };
+        self.apply(door, said)
     }
-    for key in &plan.restart {
-        tracing::warn!(key, "changed, but only a restart applies it");
+
+    /// Takes over what can be taken over, and says what has to wait for a restart.
+    fn apply(&mut self, door: &Arc<Door>, said: BTreeMap<&'static str, String>) -> Answer {
+        let failed = |error: String| {
+            tracing::error!(error, "the configuration was not reloaded");
+            let text = format!("nothing was changed: {error}");
+            Err(PgError::error(&trouble::CONSOLE_NOT_RELOADED, text))
+        };
+        let mut loaded = match (self.load)(&said) {
+            Ok(loaded) => loaded,
+            Err(error) => return failed(error.to_string()),
+        };
+        let plan = reload::diff(&self.config, &loaded.config);
+        loaded.config = plan.effective;
+        if let Err(error) = tokio::task::block_in_place(|| door.reload(&loaded)) {
+            return failed(error.to_string());
+        }
+        let notice = |severity, text| PgError::new(severity, "00000", text);
+        let mut notices = Vec::new();
+        for key in &plan.live {
+            notices.push(notice(Severity::Notice, format!("{key} has changed")));
+        }
+        for key in &plan.restart {
+            tracing::warn!(key, "changed, but only a restart applies it");
+            let text = format!("{key} has changed, but only a restart applies it");
+            notices.push(notice(Severity::Warning, text));
+        }
+        tracing::info!(changed = ?plan.live, "configuration reloaded");
+        self.config = loaded.config;
+        self.said = said;
+        Ok(notices)
     }
-    tracing::info!(changed = ?plan.live, "configuration reloaded");
-    loaded.config
 }
 
 /// Says where it listens, and what to put in the connection string.

@@ -2,6 +2,7 @@
 
 use std::io;
 use std::mem::MaybeUninit;
+use std::net::SocketAddr;
 use std::pin::Pin;
 use std::task::{Context, Poll};
 
@@ -86,6 +87,54 @@ impl Stream {
             Self::Dialled(tls) => SockRef::from(tls.get_ref().0).peek(&mut byte),
         };
         !matches!(peeked, Err(error) if error.kind() == io::ErrorKind::WouldBlock)
+    }
+
+    /// Waits until the peer has gone. One that says something instead is there, and is not watched
+    /// any further.
+    pub async fn closed(&self) {
+        let tcp = match self {
+            Self::Tcp(tcp) => tcp,
+            Self::Unix(_) => return std::future::pending().await,
+            Self::Accepted(tls) => tls.get_ref().0,
+            Self::Dialled(tls) => tls.get_ref().0,
+        };
+        match tcp.peek(&mut [0; 1]).await {
+            Ok(0) | Err(_) => {}
+            Ok(_) => std::future::pending().await,
+        }
+    }
+
+    /// Our end's address, and the peer's; nothing of a Unix socket.
+    pub fn addresses(&self) -> (Option<SocketAddr>, Option<SocketAddr>) {
+        let tcp = match self {
+            Self::Tcp(tcp) => tcp,
+            Self::Unix(_) => return (None, None),
+            Self::Accepted(tls) => tls.get_ref().0,
+            Self::Dialled(tls) => tls.get_ref().0,
+        };
+        (tcp.local_addr().ok(), tcp.peer_addr().ok())
+    }
+
+    /// Protocol and cipher, if the bytes are encrypted.
+    pub fn tls(&self) -> Option<Box<str>> {
+        let (protocol, suite) = match self {
+            Self::Tcp(_) | Self::Unix(_) => return None,
+            Self::Accepted(tls) => {
+                let tls = tls.get_ref().1;
+                (tls.protocol_version(), tls.negotiated_cipher_suite())
+            }
+            Self::Dialled(tls) => {
+                let tls = tls.get_ref().1;
+                (tls.protocol_version(), tls.negotiated_cipher_suite())
+            }
+        };
+        let protocol = protocol
+            .and_then(|protocol| protocol.as_str())
+            .unwrap_or("TLS");
+        let suite = suite
+            .and_then(|suite| suite.suite().as_str())
+            .unwrap_or("unknown");
+        Some(format!("{}/{suite}", protocol.replace('_', ".")).into())
     }
 
     /// Whether the bytes are encrypted.

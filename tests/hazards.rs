@@ -27,9 +27,10 @@ pub(crate) fn folder() -> Option<PathBuf> {
 }
 
 /// All checks but D04, D05 and D29: in those two sessions are in transactions that have written, or read
-/// a snapshot, at the same time, which takes two upstreams.
+/// a snapshot, at the same time, which takes two upstreams. And D02: there one reads while another has
+/// written, which takes one only if the answer is in memory, and a look at the catalog may empty that.
 const ONE_UPSTREAM: &str =
-    "A,B,C,F,D01,D02,D03,D06,D07,D08,D09,D1,D20,D21,D22,D23,D24,D25,D26,D27,D28,D3,D4";
+    "A,B,C,F,D01,D03,D06,D07,D08,D09,D1,D20,D21,D22,D23,D24,D25,D26,D27,D28,D3,D4";
 
 /// Runs the checks whose names begin so, through a pool of this size, with the cache or without.
 fn check(size: usize, cached: bool, only: &str) {

@@ -30,4 +30,5 @@ mod soak;
 mod stream;
 mod support;
 mod tidy;
+mod upgrade;
 mod web;

@@ -1,6 +1,7 @@
 //! What a client of the console asks for. Pure: text in, commands out.
 
-use crate::cache::rules::FINGERPRINT_DIGITS;
+use super::action::{Action, FORMS};
+use super::driver::Driver;
 use crate::config::nearest;
 use crate::sql::lexer::{Kind, Lexer, Token};
 use crate::wire::error::PgError;
@@ -16,12 +17,9 @@ const REPEATED_MAX: usize = 40;
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Command {
     Show(Show),
-    Purge(Purge),
-    /// Drivers open and close transactions without being asked to. There is nothing to take back,
-    /// so these only say what drivers want to hear.
-    Begin,
-    Commit,
-    Rollback,
+    Act(Action),
+    /// What drivers say without being asked to, and do not mean.
+    Driver(Driver),
 }
 
 /// What can be shown.
@@ -29,31 +27,59 @@ pub enum Command {
 pub enum Show {
     Help,
     Version,
+    Pools,
+    Clients,
+    Servers,
+    Databases,
+    Users,
+    Lists,
+    Config,
+    Sockets,
+    ActiveSockets,
+    Mem,
+    State,
+    Pins,
+    Stats,
+    StatsTotals,
+    StatsAverages,
     Cache,
     Queries,
     Tables,
     Bypasses,
-    Config,
-    Databases,
-}
-
-/// What is forgotten.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub enum Purge {
-    All,
-    /// All results that read it: `schema.table`, or `table` in any schema, as the catalog spells it.
-    Table(String),
-    /// All results of that shape, by its fingerprint.
-    Shape(String),
-    /// All results of that database, as clients name it.
-    Database(String),
 }
 
 impl Show {
     /// Each with its word and a line for help.
-    pub const ALL: [(&'static str, Self, &'static str); 8] = [
+    pub const ALL: [(&'static str, Self, &'static str); 21] = [
         ("HELP", Self::Help, "This list"),
         ("VERSION", Self::Version, "Which pgweir this is"),
+        ("POOLS", Self::Pools, "Each pool: its clients and upstreams"),
+        ("CLIENTS", Self::Clients, "Each client, and what it does"),
+        ("SERVERS", Self::Servers, "Each upstream, and what it does"),
+        ("DATABASES", Self::Databases, "What clients can connect to"),
+        ("USERS", Self::Users, "Who can connect, and who has"),
+        ("LISTS", Self::Lists, "How many there are of each"),
+        ("CONFIG", Self::Config, "Each setting, and who set it"),
+        ("SOCKETS", Self::Sockets, "Clients and upstreams together"),
+        (
+            "ACTIVE_SOCKETS",
+            Self::ActiveSockets,
+            "Those of them at work",
+        ),
+        ("MEM", Self::Mem, "Where memory goes"),
+        ("STATE", Self::State, "Whether everything is paused"),
+        ("PINS", Self::Pins, "Who keeps an upstream, and why"),
+        (
+            "STATS",
+            Self::Stats,
+            "What each database did, in all and lately",
+        ),
+        ("STATS_TOTALS", Self::StatsTotals, "The same: in all"),
+        (
+            "STATS_AVERAGES",
+            Self::StatsAverages,
+            "The same: a second, and for each",
+        ),
         ("CACHE", Self::Cache, "The cache as a whole"),
         (
             "QUERIES",
@@ -70,21 +96,8 @@ impl Show {
             Self::Bypasses,
             "Why queries were not answered from memory",
         ),
-        ("CONFIG", Self::Config, "Each setting, and who set it"),
-        ("DATABASES", Self::Databases, "What clients can connect to"),
     ];
 }
-
-/// The forms of PURGE with a line for help.
-pub(super) const PURGES: [(&str, &str); 4] = [
-    ("PURGE", "Forget all results"),
-    ("PURGE TABLE name", "Forget the results that read a table"),
-    (
-        "PURGE SHAPE id",
-        "Forget the results of a shape (its id is in SHOW QUERIES)",
-    ),
-    ("PURGE DATABASE name", "Forget the results of a database"),
-];
 
 /// Reads a text: no command, one, or several with semicolons between.
 ///
@@ -101,24 +114,22 @@ pub fn read(text: &[u8]) -> Result<Vec<Command>, PgError> {
 
 /// The tokens of one command.
 #[derive(Clone, Copy)]
-struct Statement<'a> {
+pub(super) struct Statement<'a> {
     text: &'a [u8],
     tokens: &'a [Token],
 }
 
 impl Statement<'_> {
     fn read(self) -> Result<Command, PgError> {
-        let words = (self.word(0), self.word(1));
-        match (words.0.as_str(), words.1.as_str(), self.tokens.len()) {
-            ("SHOW", word, 2) => self.show(word),
-            ("PURGE", _, 1) | ("PURGE", "ALL", 2) => Ok(Command::Purge(Purge::All)),
-            ("PURGE", "TABLE", 3 | 5) => Ok(Command::Purge(Purge::Table(self.name()?))),
-            ("PURGE", "DATABASE", 3) => Ok(Command::Purge(Purge::Database(self.name()?))),
-            ("PURGE", "SHAPE", 3..) => self.shape(),
-            ("BEGIN", ..) | ("START", "TRANSACTION", _) => Ok(Command::Begin),
-            ("COMMIT" | "END", ..) => Ok(Command::Commit),
-            ("ROLLBACK" | "ABORT", ..) => Ok(Command::Rollback),
-            _ => Err(self.refused()),
+        if let Some(driver) = Driver::read(self) {
+            return Ok(Command::Driver(driver));
+        }
+        if self.word(0) == "SHOW" && self.len() == 2 {
+            return self.show(&self.word(1));
+        }
+        match Action::read(self)? {
+            Some(action) => Ok(Command::Act(action)),
+            None => Err(self.refused()),
         }
     }
 
@@ -128,10 +139,26 @@ impl Statement<'_> {
         Ok(Command::Show(*show))
     }
 
-    /// The name behind two words, qualified perhaps; folded as the server folds names.
-    fn name(self) -> Result<String, PgError> {
+    /// How many tokens there are.
+    pub(super) fn len(self) -> usize {
+        self.tokens.len()
+    }
+
+    /// All words in capitals, with a blank between; nothing when there is anything but words.
+    pub(super) fn words(self) -> String {
+        let words: Vec<String> = (0..self.len()).map(|at| self.word(at)).collect();
+        if words.iter().any(String::is_empty) {
+            return String::new();
+        }
+        words.join(" ")
+    }
+
+    /// The name that begins at that place and goes on to `end`, qualified perhaps; folded as the
+    /// server folds names.
+    pub(super) fn name(self, from: usize, end: usize) -> Result<String, PgError> {
         let mut name = String::new();
-        for (at, token) in self.tokens.iter().enumerate().skip(2) {
+        let tokens = self.tokens.get(from..end).unwrap_or_default();
+        for (at, token) in tokens.iter().enumerate() {
             match (at % 2, token.kind) {
                 (0, Kind::Word) => name.push_str(&self.slice(*token).to_ascii_lowercase()),
                 (0, Kind::Quoted) => {
@@ -142,20 +169,26 @@ impl Statement<'_> {
                 _ => return Err(self.refused()),
             }
         }
+        if name.is_empty() {
+            return Err(self.refused());
+        }
         Ok(name)
     }
 
-    /// A fingerprint is hexadecimal, so without quotes it may look like a number, a word, or both.
-    fn shape(self) -> Result<Command, PgError> {
-        let ends = self.tokens.get(2).zip(self.tokens.last());
+    /// The text from that token to the last, as it stands, but without the quotes around it.
+    pub(super) fn rest(self, from: usize) -> String {
+        let ends = self.tokens.get(from).zip(self.tokens.last());
         let span = ends.and_then(|(first, last)| self.text.get(first.start..last.end));
-        let id = String::from_utf8_lossy(span.unwrap_or_default());
-        let id = id.trim_matches(['"', '\'']).to_ascii_lowercase();
-        if id.len() != FINGERPRINT_DIGITS || !id.bytes().all(|byte| byte.is_ascii_hexdigit()) {
-            let text = format!("\"{}\" is not the id of a shape", shortened(&id));
-            return Err(PgError::error(&trouble::CONSOLE_VALUE, text));
+        let text = String::from_utf8_lossy(span.unwrap_or_default());
+        for quote in ['\'', '"'] {
+            let inner = text
+                .strip_prefix(quote)
+                .and_then(|text| text.strip_suffix(quote));
+            if let Some(inner) = inner {
+                return inner.replace(&format!("{quote}{quote}"), &quote.to_string());
+            }
         }
-        Ok(Command::Purge(Purge::Shape(id)))
+        text.into_owned()
     }
 
     fn slice(self, token: Token) -> String {
@@ -163,24 +196,35 @@ impl Statement<'_> {
         String::from_utf8_lossy(bytes.unwrap_or_default()).into_owned()
     }
 
-    /// The word at that place in capitals; nothing where there is no word.
-    fn word(self, at: usize) -> String {
-        let token = self.tokens.get(at).filter(|token| token.kind == Kind::Word);
-        token.map_or_else(String::new, |token| self.slice(*token).to_ascii_uppercase())
+    /// The token at that place as it stands.
+    pub(super) fn token(self, at: usize) -> String {
+        let token = self.tokens.get(at);
+        token.map_or_else(String::new, |token| self.slice(*token))
     }
 
-    fn refused(self) -> PgError {
-        let words: Vec<String> = self.tokens.iter().take(4).map(|t| self.slice(*t)).collect();
+    /// The word at that place in capitals; nothing where there is no word.
+    pub(super) fn word(self, at: usize) -> String {
+        let is_word = self
+            .tokens
+            .get(at)
+            .is_some_and(|token| token.kind == Kind::Word);
+        if is_word {
+            self.token(at).to_ascii_uppercase()
+        } else {
+            String::new()
+        }
+    }
+
+    /// What the client is told of a command that is none.
+    pub(super) fn refused(self) -> PgError {
+        let words: Vec<String> = (0..self.len().min(4)).map(|at| self.token(at)).collect();
         let said = shortened(&words.join(" "));
-        let near = if self.word(0) == "SHOW" && self.tokens.len() > 1 {
+        let near = if self.word(0) == "SHOW" && self.len() > 1 {
             // All begin alike, so only the rest tells them apart.
             let words = Show::ALL.iter().map(|(word, ..)| *word);
             nearest(&self.word(1), words).map(|word| format!("SHOW {word}"))
         } else {
-            let shows = Show::ALL.map(|(word, ..)| format!("SHOW {word}"));
-            let purges = PURGES.map(|(form, _)| form.to_owned());
-            let known = shows.iter().chain(&purges).map(String::as_str);
-            nearest(&said.to_uppercase(), known).map(str::to_owned)
+            nearest_form(&said.to_uppercase())
         };
         let hint = match near {
             Some(near) => format!("Did you mean {near}? SHOW HELP lists what there is."),
@@ -195,13 +239,37 @@ impl Statement<'_> {
     }
 }
 
+/// The form that is most like this; its words count by themselves, too, without what they stand before.
+fn nearest_form(said: &str) -> Option<String> {
+    let shows = Show::ALL.map(|(word, ..)| format!("SHOW {word}"));
+    let forms = FORMS.iter().map(|(form, _)| *form);
+    let forms: Vec<&str> = shows.iter().map(String::as_str).chain(forms).collect();
+    let words = |form: &str| {
+        let is_word = |word: &&str| word.bytes().all(|b| b.is_ascii_uppercase() || b == b'_');
+        let words: Vec<&str> = form.split(' ').take_while(is_word).collect();
+        words.join(" ")
+    };
+    let words: Vec<String> = forms.iter().map(|form| words(form)).collect();
+    let near = nearest(
+        said,
+        words
+            .iter()
+            .map(String::as_str)
+            .chain(forms.iter().copied()),
+    )?;
+    let mut all = words.iter().zip(&forms);
+    let found = all.find(|(words, form)| *words == near || **form == near);
+    found.map(|(_, form)| (*form).to_owned())
+}
+
 /// The beginning of what a client wrote.
-fn shortened(text: &str) -> String {
+pub(super) fn shortened(text: &str) -> String {
     text.chars().take(REPEATED_MAX).collect()
 }
 
 #[cfg(test)]
 mod tests {
+    use super::super::action::Purge;
     use super::*;
 
     fn one(text: &str) -> Result<Command, PgError> {
@@ -222,13 +290,16 @@ mod tests {
             }
         }
         assert_eq!(read(b" ; -- nothing"), Ok(Vec::new()));
-        let two = [Command::Show(Show::Cache), Command::Purge(Purge::All)];
+        let two = [
+            Command::Show(Show::Cache),
+            Command::Act(Action::Purge(Purge::All)),
+        ];
         assert_eq!(read(b"show cache; purge"), Ok(two.to_vec()));
     }
 
     #[test]
     fn names_are_folded_as_the_server_folds_them() {
-        let table = |name: &str| Ok(Command::Purge(Purge::Table(name.to_owned())));
+        let table = |name: &str| Ok(Command::Act(Action::Purge(Purge::Table(name.to_owned()))));
         assert_eq!(one("PURGE TABLE Orders"), table("orders"));
         assert_eq!(
             one("purge table Shop.\"Or\"\"ders\";"),
@@ -237,9 +308,12 @@ mod tests {
         let database = Purge::Database("My-DB".to_owned());
         assert_eq!(
             one("PURGE DATABASE \"My-DB\""),
-            Ok(Command::Purge(database))
+            Ok(Command::Act(Action::Purge(database)))
         );
-        assert_eq!(one("PURGE ALL"), Ok(Command::Purge(Purge::All)));
+        assert_eq!(
+            one("PURGE ALL"),
+            Ok(Command::Act(Action::Purge(Purge::All)))
+        );
         for id in [
             "5f1d0c2a9be84763",
             "'1234567890123456'",
@@ -247,7 +321,7 @@ mod tests {
             "12e4567890abcdef",
         ] {
             let shape = id.trim_matches(['"', '\'']).to_lowercase();
-            let purge = Command::Purge(Purge::Shape(shape));
+            let purge = Command::Act(Action::Purge(Purge::Shape(shape)));
             assert_eq!(one(&format!("PURGE SHAPE {id}")), Ok(purge), "{id}");
         }
     }

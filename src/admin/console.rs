@@ -12,10 +12,11 @@ use std::time::Duration;
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 
 use super::command::{self, Command, TEXT_BYTES_MAX};
+use super::driver::{Driver, REPORTED};
 use super::extended::Prepared;
 use super::show::{self, Formats};
-use super::{Facts, Role, Table};
-use crate::session::cancel::{DRAIN, Handle, KILL, Registered};
+use super::{Action, Dialect, Facts, Role, Table};
+use crate::session::cancel::{CANCELLED, DRAIN, Handle, KILL, Registered, Waits};
 use crate::session::end::End;
 use crate::stream::Stream;
 use crate::wire::error::PgError;
@@ -34,22 +35,6 @@ const SEND_TIMEOUT: Duration = Duration::from_secs(30);
 /// How long it may take to read its last words.
 const LAST_WORDS_TIMEOUT: Duration = Duration::from_secs(2);
 
-/// What drivers expect to be told at the start. They choose their dialect by the version, and psql
-/// warns of one that is far from its own, so it is a recent Postgres's.
-const REPORTED: [(&str, &str); 8] = [
-    (
-        "server_version",
-        concat!("17.0 (pgweir ", env!("CARGO_PKG_VERSION"), ")"),
-    ),
-    ("server_encoding", "UTF8"),
-    ("client_encoding", "UTF8"),
-    ("DateStyle", "ISO, MDY"),
-    ("IntervalStyle", "postgres"),
-    ("TimeZone", "UTC"),
-    ("integer_datetimes", "on"),
-    ("standard_conforming_strings", "on"),
-];
-
 /// A logged-in client of the console.
 #[derive(Debug)]
 pub struct Console {
@@ -60,6 +45,9 @@ pub struct Console {
     facts: Arc<dyn Facts>,
     user: String,
     role: Role,
+    dialect: Dialect,
+    /// A byte that came while something was being done.
+    ahead: Option<u8>,
     /// Whether the client believes itself in a transaction.
     in_block: bool,
     /// An extended message failed: nothing is done until Sync.
@@ -85,7 +73,7 @@ impl Console {
         (stream, pending): (Stream, Vec<u8>),
         registered: Registered,
         facts: Arc<dyn Facts>,
-        (user, role): (String, Role),
+        (user, role, dialect): (String, Role, Dialect),
     ) -> Self {
         let mut out = pending;
         for (name, value) in REPORTED {
@@ -103,6 +91,8 @@ impl Console {
             facts,
             user,
             role,
+            dialect,
+            ahead: None,
             in_block: false,
             skipping: false,
         }
@@ -181,12 +171,12 @@ impl Console {
             frame::push(&mut self.out, b'I', &[]);
         }
         for command in commands {
-            match self.perform(&command) {
+            match self.perform(&command).await? {
                 Ok(Answer::Done(tag)) => self.push_tag(&tag),
                 Ok(Answer::Table(table)) => {
                     show::push_description(&mut self.out, &table, &[]);
                     self.send_rows(&table, 0..table.rows.len(), &[]).await?;
-                    self.push_tag("SHOW");
+                    self.push_tag(tag_of(&command));
                 }
                 Err(error) => return Ok(Err(error)),
             }
@@ -194,40 +184,70 @@ impl Console {
         Ok(Ok(()))
     }
 
-    /// Does what is asked.
-    pub(super) fn perform(&mut self, command: &Command) -> Result<Answer, PgError> {
-        let done = |tag: &str| Ok(Answer::Done(tag.to_owned()));
-        match command {
-            Command::Show(what) => Ok(Answer::Table(show::table(*what, &*self.facts))),
-            Command::Purge(what) => {
-                if self.role != Role::Acts {
-                    let text = format!("user \"{}\" may look at the console only", self.user);
-                    return Err(PgError::error(&trouble::CONSOLE_LOOK_ONLY, text));
-                }
-                let count = self.facts.purge(what)?;
-                tracing::info!(user = self.user, ?what, count, "purged");
-                Ok(Answer::Done(format!("PURGE {count}")))
-            }
-            Command::Begin => {
-                self.in_block = true;
-                done("BEGIN")
-            }
-            Command::Commit => {
-                self.in_block = false;
-                done("COMMIT")
-            }
-            Command::Rollback => {
-                self.in_block = false;
-                done("ROLLBACK")
-            }
+    /// Does what is asked. The inner error is for the client.
+    pub(super) async fn perform(
+        &mut self,
+        command: &Command,
+    ) -> Result<Result<Answer, PgError>, End> {
+        if let Command::Act(action) = command {
+            return self.act(action).await;
         }
+        if let Some(table) = self.columns(command) {
+            return Ok(Ok(Answer::Table(table)));
+        }
+        match command {
+            Command::Driver(Driver::Begin) => self.in_block = true,
+            Command::Driver(Driver::Commit | Driver::Rollback) => self.in_block = false,
+            Command::Driver(Driver::Tag(_) | Driver::Value(..))
+            | Command::Show(_)
+            | Command::Act(_) => {}
+        }
+        Ok(Ok(Answer::Done(tag_of(command).to_owned())))
     }
 
-    /// The columns of what a command answers with.
+    /// Does what is asked, as long as the client is there and does not cancel it.
+    async fn act(&mut self, action: &Action) -> Result<Result<Answer, PgError>, End> {
+        if self.role != Role::Acts {
+            let text = format!("user \"{}\" may look at the console only", self.user);
+            let hint = format!("Add the user to admin.users to let it {}.", action.tag());
+            return Ok(Err(
+                PgError::error(&trouble::CONSOLE_LOOK_ONLY, text).hint(hint)
+            ));
+        }
+        // What is done already must not wait for what may take long.
+        self.flush().await?;
+        let handle = Arc::clone(self.registered.handle());
+        handle.waits(Waits::Queue);
+        let done = tokio::select! {
+            biased;
+            () = handle.raised(KILL) => Err(End::Killed),
+            () = handle.raised(CANCELLED) => Ok(Err(cancelled())),
+            done = self.facts.act(action) => Ok(done),
+            end = gone(&mut self.stream, &mut self.ahead) => Err(end),
+        };
+        handle.waits(Waits::No);
+        handle.lower(CANCELLED);
+        let done = match done? {
+            Ok(done) => done,
+            Err(error) => return Ok(Err(error)),
+        };
+        tracing::info!(user = self.user, ?action, "done in the console");
+        for notice in done.notices {
+            notice.encode(&mut self.out);
+        }
+        let tag = match done.count {
+            Some(count) => format!("{} {count}", action.tag()),
+            None => action.tag().to_owned(),
+        };
+        Ok(Ok(Answer::Done(tag)))
+    }
+
+    /// What a command that only shows answers with.
     pub(super) fn columns(&self, command: &Command) -> Option<Table> {
         match command {
-            Command::Show(what) => Some(show::table(*what, &*self.facts)),
-            Command::Purge(_) | Command::Begin | Command::Commit | Command::Rollback => None,
+            Command::Show(what) => Some(show::table(*what, self.dialect, &*self.facts)),
+            Command::Driver(driver) => driver.table(),
+            Command::Act(_) => None,
         }
     }
 
@@ -270,7 +290,12 @@ impl Console {
     async fn next(&mut self) -> Result<Frame, End> {
         let mut bytes = [0; HEADER_BYTES];
         let handle = self.registered.handle();
-        let reading = self.stream.read_exact(&mut bytes);
+        let ahead = usize::from(self.ahead.is_some());
+        if let (Some(first), Some(byte)) = (bytes.first_mut(), self.ahead.take()) {
+            *first = byte;
+        }
+        let rest = bytes.get_mut(ahead..).unwrap_or_default();
+        let reading = self.stream.read_exact(rest);
         match until_told(handle, DRAIN, reading).await {
             Err(End::Client(error)) if error.kind() == io::ErrorKind::UnexpectedEof => {
                 return Err(End::ClientClosed);
@@ -299,6 +324,38 @@ impl Console {
             body,
         })
     }
+}
+
+/// The command tag.
+pub(super) fn tag_of(command: &Command) -> &'static str {
+    match command {
+        Command::Show(_) => "SHOW",
+        Command::Act(action) => action.tag(),
+        Command::Driver(Driver::Begin) => "BEGIN",
+        Command::Driver(Driver::Commit) => "COMMIT",
+        Command::Driver(Driver::Rollback) => "ROLLBACK",
+        Command::Driver(Driver::Tag(tag)) => tag,
+        Command::Driver(Driver::Value("?column?" | "pg_advisory_unlock_all", _)) => "SELECT 1",
+        Command::Driver(Driver::Value(..)) => "SHOW",
+    }
+}
+
+fn cancelled() -> PgError {
+    PgError::error("57014", "canceling statement due to user request")
+}
+
+/// Ends when the client has gone. A byte of its next request is kept, and then there is no telling.
+async fn gone(stream: &mut Stream, ahead: &mut Option<u8>) -> End {
+    if ahead.is_none() {
+        match stream.read_u8().await {
+            Ok(byte) => *ahead = Some(byte),
+            Err(error) if error.kind() == io::ErrorKind::UnexpectedEof => {
+                return End::ClientClosed;
+            }
+            Err(error) => return End::Client(error),
+        }
+    }
+    std::future::pending().await
 }
 
 /// The text of a Query message.

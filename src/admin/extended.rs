@@ -6,7 +6,7 @@ use std::collections::HashMap;
 
 use super::Table;
 use super::command::{self, Command, TEXT_BYTES_MAX};
-use super::console::{Answer, Console, too_long};
+use super::console::{Answer, Console, tag_of, too_long};
 use super::show::{self, Format};
 use crate::session::end::End;
 use crate::wire::error::PgError;
@@ -196,7 +196,7 @@ impl Console {
         let Some(mut portal) = self.prepared.portals.remove(name) else {
             return Ok(Err(no_portal(name)));
         };
-        let ran = match self.run_portal(&mut portal) {
+        let ran = match Box::pin(self.run_portal(&mut portal)).await? {
             Ok(ran) => ran,
             Err(error) => return Ok(Err(error)),
         };
@@ -215,7 +215,7 @@ impl Console {
                 if most.is_some_and(|most| most <= left) {
                     frame::push(&mut self.out, b's', &[]);
                 } else {
-                    self.push_tag("SHOW");
+                    self.push_tag(portal.command.as_ref().map_or("SHOW", tag_of));
                 }
             }
         }
@@ -223,30 +223,33 @@ impl Console {
         Ok(Ok(()))
     }
 
-    /// Runs what has not run yet: the tag of what has no table.
-    fn run_portal(&mut self, portal: &mut Portal) -> Result<Option<String>, PgError> {
+    /// Runs what has not run yet: the tag of what has no table. The inner error is for the client.
+    async fn run_portal(
+        &mut self,
+        portal: &mut Portal,
+    ) -> Result<Result<Option<String>, PgError>, End> {
         let Some(command) = &portal.command else {
-            return Ok(None);
+            return Ok(Ok(None));
         };
         if portal.done {
-            return Err(PgError::error(
-                &trouble::CONSOLE_CANNOT,
-                "the portal cannot be run twice",
-            ));
+            let text = "the portal cannot be run twice";
+            return Ok(Err(PgError::error(&trouble::CONSOLE_CANNOT, text)));
         }
         if portal.table.is_none() {
-            match self.perform(command)? {
-                Answer::Table(table) => portal.table = Some(table),
-                Answer::Done(tag) => {
+            match self.perform(command).await? {
+                Ok(Answer::Table(table)) => portal.table = Some(table),
+                Ok(Answer::Done(tag)) => {
                     portal.done = true;
-                    return Ok(Some(tag));
+                    return Ok(Ok(Some(tag)));
                 }
+                Err(error) => return Ok(Err(error)),
             }
         }
-        if let Some(table) = &portal.table {
-            show::check_formats(table, &portal.formats)?;
-        }
-        Ok(None)
+        let checked = match &portal.table {
+            Some(table) => show::check_formats(table, &portal.formats),
+            None => Ok(()),
+        };
+        Ok(checked.map(|()| None))
     }
 }
 

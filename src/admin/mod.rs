@@ -1,44 +1,65 @@
 //! The console: a database that does not exist, whose tables are what the proxy knows of itself.
 //!
 //! [`command`] reads what a client asks, [`console`] talks with it, [`show`] turns tables into
-//! frames. What there is to show comes from elsewhere, through [`Facts`]. The [`http`] server tells
-//! the same to programs: it sees all of it at one moment, as a [`view`].
+//! frames. What there is to show, and what can be done, comes from elsewhere, through [`Facts`]. The
+//! [`http`] server tells the same to programs: it sees all of it at one moment, as a [`view`].
 
+pub mod action;
+pub mod columns;
 pub mod command;
 pub mod console;
+pub mod driver;
 mod extended;
 pub mod http;
 pub mod show;
 pub mod view;
 
-pub use command::Purge;
+use std::future::Future;
+use std::pin::Pin;
+
+pub use action::{Action, Purge, Shutdown};
+pub use command::Show;
 
 use crate::wire::error::PgError;
 
-/// What the console shows and does. Asked for each command anew; must not block, and must bound what
-/// it returns, for a client that reads slowly keeps it in memory.
+/// What the console shows and does.
 pub trait Facts: std::fmt::Debug + Send + Sync {
-    /// The cache as a whole.
-    fn cache(&self) -> Table;
-    /// One row for each shape of query.
-    fn queries(&self) -> Table;
-    /// One row for each table that is read or written.
-    fn tables(&self) -> Table;
-    /// One row for each reason why queries were not answered from memory.
-    fn bypasses(&self) -> Table;
-    /// Every setting with its origin, secrets masked.
-    fn config(&self) -> Table;
-    /// Every database that clients can name.
-    fn databases(&self) -> Table;
+    /// Asked for each command anew; must not block, and must bound what it returns, for a client that
+    /// reads slowly keeps it in memory.
+    fn show(&self, what: Show, dialect: Dialect) -> Table;
 
     /// All that is counted and measured, for programs.
     fn view(&self, detail: view::Detail) -> view::View;
+
+    /// Does it, and waits until it is done. Dropping the future takes back what can be taken back.
+    fn act<'a>(&'a self, action: &'a Action) -> Doing<'a>;
 
     /// Forgets results; how many.
     ///
     /// # Errors
     /// What the client is told, when nothing is known of what it named.
     fn purge(&self, what: &Purge) -> Result<u64, PgError>;
+}
+
+/// An action under way.
+pub type Doing<'a> = Pin<Box<dyn Future<Output = Result<Done, PgError>> + Send + 'a>>;
+
+/// What came of an action.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Done {
+    /// Stands behind the command tag.
+    pub count: Option<u64>,
+    /// What else there is to say.
+    pub notices: Vec<PgError>,
+}
+
+/// For whom tables are made.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Dialect {
+    /// Everything.
+    Whole,
+    /// Who asks for the database `pgbouncer` gets no column where its exporters count them.
+    PgBouncer,
 }
 
 /// A result of the console.

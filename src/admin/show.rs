@@ -1,7 +1,8 @@
 //! Tables as frames, and the tables that need no facts.
 
-use super::command::{PURGES, Show};
-use super::{Facts, Kind, Table};
+use super::action::FORMS;
+use super::command::Show;
+use super::{Dialect, Facts, Kind, Table};
 use crate::wire::error::PgError;
 use crate::wire::frame;
 
@@ -15,78 +16,22 @@ pub(super) enum Format {
 /// The formats that a Bind asks for: none, one for all columns, or one for each.
 pub(super) type Formats = [Format];
 
-/// The columns of `SHOW CACHE`: one row for each fact.
-pub const CACHE: &[(&str, Kind)] = &[("name", Kind::Text), ("value", Kind::Text)];
-
-/// The columns of `SHOW QUERIES`.
-pub const QUERIES: &[(&str, Kind)] = &[
-    ("shape", Kind::Text),
-    ("database", Kind::Text),
-    ("calls", Kind::Int),
-    ("hits", Kind::Int),
-    ("misses", Kind::Int),
-    ("bypasses", Kind::Int),
-    ("reason", Kind::Text),
-    ("text", Kind::Text),
-];
-
-/// The columns of `SHOW TABLES`.
-pub const TABLES: &[(&str, Kind)] = &[
-    ("database", Kind::Text),
-    ("table", Kind::Text),
-    ("reads", Kind::Int),
-    ("hits", Kind::Int),
-    ("writes", Kind::Int),
-    ("invalidations", Kind::Int),
-];
-
-/// The columns of `SHOW BYPASSES`.
-pub const BYPASSES: &[(&str, Kind)] = &[
-    ("reason", Kind::Text),
-    ("queries", Kind::Int),
-    ("meaning", Kind::Text),
-];
-
-/// The columns of `SHOW CONFIG`; the first four as PgBouncer has them.
-pub const CONFIG: &[(&str, Kind)] = &[
-    ("key", Kind::Text),
-    ("value", Kind::Text),
-    ("default", Kind::Text),
-    ("changeable", Kind::Text),
-    ("origin", Kind::Text),
-];
-
-/// The columns of `SHOW DATABASES`, as PgBouncer names them.
-pub const DATABASES: &[(&str, Kind)] = &[
-    ("name", Kind::Text),
-    ("host", Kind::Text),
-    ("port", Kind::Int),
-    ("database", Kind::Text),
-    ("force_user", Kind::Text),
-    ("pool_size", Kind::Int),
-    ("min_pool_size", Kind::Int),
-    ("pool_mode", Kind::Text),
-];
-
 /// What `SHOW show` shows.
-pub(super) fn table(show: Show, facts: &dyn Facts) -> Table {
-    match show {
-        Show::Help => help(),
-        Show::Version => version(),
-        Show::Cache => facts.cache(),
-        Show::Queries => facts.queries(),
-        Show::Tables => facts.tables(),
-        Show::Bypasses => facts.bypasses(),
-        Show::Config => facts.config(),
-        Show::Databases => facts.databases(),
+pub(super) fn table(show: Show, dialect: Dialect, facts: &dyn Facts) -> Table {
+    if show == Show::Help {
+        help()
+    } else if show == Show::Version {
+        version()
+    } else {
+        facts.show(show, dialect)
     }
 }
 
 fn help() -> Table {
     let mut table = Table::of(&[("command", Kind::Text), ("what", Kind::Text)]);
     let shows = Show::ALL.map(|(word, _, what)| (format!("SHOW {word}"), what));
-    let purges = PURGES.map(|(form, what)| (form.to_owned(), what));
-    let rows = shows.into_iter().chain(purges);
+    let actions = FORMS.map(|(form, what)| (form.to_owned(), what));
+    let rows = shows.into_iter().chain(actions);
     table.rows = rows
         .map(|(command, what)| vec![Some(command), Some(what.to_owned())])
         .collect();
@@ -249,6 +194,6 @@ mod tests {
     #[test]
     fn help_names_every_command() {
         let rows = help().rows;
-        assert_eq!(rows.len(), Show::ALL.len() + PURGES.len());
+        assert_eq!(rows.len(), Show::ALL.len() + FORMS.len());
     }
 }

@@ -66,6 +66,8 @@ pub struct CacheView {
 pub enum Unready {
     /// The process is stopping.
     Draining,
+    /// An administrator said PAUSE, of everything.
+    Paused,
     /// No upstream can be had: what connecting said, for the first pool that has none.
     NoUpstream(String),
 }
@@ -75,6 +77,7 @@ impl Unready {
     pub fn as_str(&self) -> &'static str {
         match self {
             Self::Draining => "draining",
+            Self::Paused => "paused",
             Self::NoUpstream(_) => "noupstream",
         }
     }
@@ -83,6 +86,7 @@ impl Unready {
     pub fn sentence(&self) -> String {
         match self {
             Self::Draining => "the process is stopping".to_owned(),
+            Self::Paused => "everything is paused; RESUME in the console ends it".to_owned(),
             Self::NoUpstream(why) => format!("no upstream connection can be made: {why}"),
         }
     }

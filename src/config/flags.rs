@@ -28,6 +28,8 @@ pub struct Flags {
     /// `--config`
     pub config: Option<PathBuf>,
     values: BTreeMap<&'static str, String>,
+    /// What the console said since the start, which comes before all else.
+    said: BTreeMap<&'static str, String>,
 }
 
 impl Flags {
@@ -60,7 +62,20 @@ impl Flags {
         Self {
             config: matches.get_one::<PathBuf>(CONFIG).cloned(),
             values: values.collect(),
+            said: BTreeMap::new(),
         }
+    }
+
+    /// With these settings, by key, whatever else says anything of them.
+    #[must_use]
+    pub fn said(mut self, settings: &BTreeMap<&'static str, String>) -> Self {
+        self.said.clone_from(settings);
+        self
+    }
+
+    /// What the console said of the setting `key`.
+    pub(super) fn console(&self, key: &str) -> Option<&str> {
+        self.said.get(key).map(String::as_str)
     }
 
     /// These, and `outer` where these say nothing: flags may stand before the subcommand too.

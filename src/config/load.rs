@@ -154,7 +154,9 @@ impl Loading {
                 .flag
                 .and_then(|(flag, _)| Some(found(flags.get(setting.key)?, Origin::Flag(flag))));
             let from_file = file.values.get(setting.key).cloned();
-            for found in [default, from_file, from_env, from_flag]
+            let console = flags.console(setting.key);
+            let from_console = console.map(|text| found(text, Origin::Console));
+            for found in [default, from_file, from_env, from_flag, from_console]
                 .into_iter()
                 .flatten()
             {

@@ -75,6 +75,8 @@ pub struct Listen {
     pub clients_per_address_max: usize,
     /// From accept to AuthenticationOk.
     pub login_timeout: Duration,
+    /// Other processes may listen on the same address (SO_REUSEPORT).
+    pub reuse_port: bool,
     /// After SIGTERM, how long running transactions may take to end.
     pub shutdown_timeout: Duration,
     pub tls: ListenTls,

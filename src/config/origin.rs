@@ -19,6 +19,8 @@ pub enum Origin {
     PasswordFile(PathBuf),
     /// Taken from the value of another key.
     Key(&'static str),
+    /// SET in the console of the running process.
+    Console,
     /// Nobody.
     Default,
 }
@@ -31,6 +33,7 @@ impl fmt::Display for Origin {
             Self::File { path, line } => write!(f, "file {}:{line}", path.display()),
             Self::PasswordFile(path) => write!(f, "password file {}", path.display()),
             Self::Key(key) => write!(f, "from {key}"),
+            Self::Console => f.write_str("SET in the console"),
             Self::Default => f.write_str("default"),
         }
     }

@@ -136,6 +136,7 @@ mod tests {
             .collect();
         let wanted = [
             "listen.address",
+            "listen.reuse_port",
             "cache.bytes_max",
             "cache.result_bytes_max",
             "cache.entries_max",

@@ -50,6 +50,8 @@ pub static SETTINGS: &[Setting<Config>] = settings! { Config;
         => listen.clients_per_address_max: "Clients at once per peer address; 0 is no limit";
     "listen.login_timeout", Is("15s"), Live
         => listen.login_timeout: "From accept to the end of the login";
+    "listen.reuse_port", Is("false"), Restart
+        => listen.reuse_port: "Let a second process listen on the same address, to take over";
     "listen.shutdown_timeout", Is("30s"), Live
         => listen.shutdown_timeout: "How long running transactions may take after SIGTERM";
     "pool.mode" ["pool-mode", "MODE"], Is("transaction"), Live
@@ -202,6 +204,7 @@ pub(super) fn blank() -> Config {
             clients_per_database_max: 0,
             clients_per_address_max: 0,
             login_timeout: Duration::ZERO,
+            reuse_port: false,
             shutdown_timeout: Duration::ZERO,
             tls: ListenTls {
                 mode: TlsMode::Disable,

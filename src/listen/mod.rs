@@ -1,43 +1,44 @@
 //! The listener: who may come in, and what becomes of each connection.
 
+mod actions;
+mod end;
 mod facts;
+mod lives;
+pub mod orders;
+mod people;
+mod stats;
 mod upstreams;
 mod view;
 
+use std::future::poll_fn;
 use std::io;
 use std::net::SocketAddr;
 use std::sync::Arc;
-use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::atomic::AtomicBool;
+use std::task::Poll;
 use std::time::Duration;
 
 use arc_swap::ArcSwap;
 use socket2::{SockRef, TcpKeepalive};
 use tokio::io::AsyncWriteExt;
-use tokio::net::{TcpListener, TcpStream};
+use tokio::net::{TcpListener, TcpSocket, TcpStream};
 use tokio::sync::{Semaphore, watch};
 
+use self::end::Running;
 use self::facts::Known;
+use self::orders::{Desk, Orders};
 use self::upstreams::Questions;
-use crate::admin::console::Console;
 use crate::admin::http;
 use crate::cache;
-use crate::cache::generation::WriteSet;
 use crate::config::{Admin, AuthMode, Config, Listen, Loaded};
 use crate::limits::{Counted, Counts, Kind};
 use crate::pool::pools::{Plan, Pools};
-use crate::pool::{LeaseError, upstream};
-use crate::session::Session;
 use crate::session::caching::Shared;
-use crate::session::cancel::{DRAIN, KILL, Registered, Registry};
+use crate::session::cancel::Registry;
 use crate::session::end::End;
-use crate::session::greet::{self, Gate, GreetError, Greeting, Login, Users};
-use crate::session::open::Refused;
-use crate::session::replication;
-use crate::stream::Stream;
+use crate::session::greet::{self, Gate, GreetError, Greeting, Users};
 use crate::tls::server::Acceptor;
 use crate::wire::error::PgError;
-use crate::wire::startup::Replication;
-use crate::wire::trouble;
 
 /// Cancel requests under way at once: each opens a connection to an upstream, and anybody can send
 /// one. Those beyond the limit wait.
@@ -85,8 +86,9 @@ pub struct Door {
     draining: Arc<AtomicBool>,
     /// The cache, unless it is off.
     caching: Option<Arc<Shared>>,
-    /// How many connections have a task.
+    /// How many connections have a task, those of the console aside.
     running: watch::Sender<usize>,
+    consoles_running: watch::Sender<usize>,
 }
 
 /// Why the listener cannot work.
@@ -142,28 +144,38 @@ impl Door {
     ///
     /// # Errors
     /// See [`Error`].
-    pub fn new(loaded: &Loaded) -> Result<Arc<Self>, Error> {
+    pub fn new(loaded: &Loaded) -> Result<(Arc<Self>, Orders), Error> {
         let config = &loaded.config;
         let pools = Arc::new(Pools::new(plan(config)));
         let caching = caching(config);
+        let (registry, counts) = (Arc::<Registry>::default(), Arc::<Counts>::default());
         let draining = Arc::<AtomicBool>::default();
         let running = watch::Sender::new(0);
-        let shared = (Arc::clone(&pools), caching.clone());
-        let process = (Arc::clone(&draining), running.subscribe());
-        Ok(Arc::new(Self {
+        let (desk, orders) = Desk::new();
+        let known = Known::new(
+            loaded,
+            (Arc::clone(&pools), caching.clone()),
+            (Arc::clone(&registry), Arc::clone(&counts)),
+            (Arc::clone(&draining), running.subscribe(), desk),
+        );
+        let known = Arc::new(known);
+        stats::follow(&known);
+        let door = Self {
             rules: ArcSwap::from_pointee(Rules::new(config, &pools, None)?),
             tls: Acceptor::new(&config.listen.tls)?,
-            facts: Arc::new(Known::new(shared, process, loaded)),
+            facts: known,
             pools,
             caching,
-            registry: Arc::default(),
-            counts: Arc::default(),
+            registry,
+            counts,
             cancels: Semaphore::new(CANCELS_MAX),
             consoles: Semaphore::new(CONSOLES_MAX),
             turned_away: Arc::new(Semaphore::new(TURNED_AWAY_MAX)),
             draining,
             running,
-        }))
+            consoles_running: watch::Sender::new(0),
+        };
+        Ok((Arc::new(door), orders))
     }
 
     /// New connections live by this configuration; those that run keep their pool.
@@ -202,6 +214,24 @@ impl Door {
         self.pools.warm_up();
     }
 
+    /// Accepts what waits to be accepted: once the listener is closed the system would reset it.
+    pub async fn accept_queued(self: &Arc<Self>, listener: &TcpListener) {
+        let next = || {
+            poll_fn(|cx| {
+                Poll::Ready(match listener.poll_accept(cx) {
+                    Poll::Ready(accepted) => accepted.ok(),
+                    Poll::Pending => None,
+                })
+            })
+        };
+        for _ in 0..BACKLOG {
+            let Some((tcp, peer)) = next().await else {
+                return;
+            };
+            self.admit(tcp, peer);
+        }
+    }
+
     /// Accepts connections until the future is dropped.
     pub async fn accept(self: &Arc<Self>, listener: &TcpListener) {
         loop {
@@ -234,8 +264,8 @@ impl Door {
                 let running = Running::new(&self.running);
                 let door = Arc::clone(self);
                 tokio::spawn(async move {
-                    door.connection(tcp, peer).await;
-                    drop((counted, running));
+                    door.connection(tcp, peer, running).await;
+                    drop(counted);
                 });
             }
             Err(error) => self.turn_away(tcp, peer, error),
@@ -259,7 +289,7 @@ impl Door {
         });
     }
 
-    async fn connection(&self, tcp: TcpStream, peer: SocketAddr) {
+    async fn connection(&self, tcp: TcpStream, peer: SocketAddr, running: Running) {
         let rules = self.rules.load_full();
         let gate = Gate {
             tls: &self.tls,
@@ -271,7 +301,7 @@ impl Door {
         match Box::pin(greet::greet(tcp, peer, &gate)).await {
             Ok(Greeting::Client(login)) => {
                 let who = format!("{}@{}", login.user, login.database);
-                let end = self.serve(login, rules).await;
+                let end = self.serve(login, rules, running).await;
                 self.ended(peer, &who, &end);
             }
             Ok(Greeting::Cancel { pid, key, stream }) => {
@@ -293,145 +323,8 @@ impl Door {
         }
     }
 
-    /// A session's whole life. The rules are held only while it starts.
-    async fn serve(&self, login: Box<Login>, rules: Arc<Rules>) -> End {
-        if rules.admin.is_console(&login.database) {
-            return Box::pin(self.console(login, rules)).await;
-        }
-        if login.replication != Replication::Off {
-            return Box::pin(self.replicate(login, rules)).await;
-        }
-        match Box::pin(self.open(login, rules)).await {
-            Ok((session, counted)) => {
-                let end = session.run().await;
-                drop(counted);
-                end
-            }
-            Err(end) => end,
-        }
-    }
-
-    async fn open(
-        &self,
-        login: Box<Login>,
-        rules: Arc<Rules>,
-    ) -> Result<(Box<Session>, [Counted; 2]), End> {
-        let Login {
-            stream,
-            pending,
-            user,
-            database,
-            settings,
-            minor,
-            credential,
-            ..
-        } = *login;
-        let prepared = self
-            .count(&user, &database, &rules)
-            .and_then(|counted| Ok((counted, self.pools.find(&database, &user, &credential)?)))
-            .and_then(|(counted, found)| {
-                let registered = self.register(minor)?;
-                Ok((counted, found, registered))
-            });
-        let (counted, found, registered) = match prepared {
-            Ok(prepared) => prepared,
-            Err(error) => return Err(refuse(stream, pending, error.into()).await),
-        };
-        let draining = self.draining.load(Ordering::Acquire);
-        let caching = self.caching.as_ref();
-        let caching = caching.map(|shared| shared.join(&found.pool, &database, &user));
-        let found = (found, caching);
-        match Session::open((stream, pending), &settings, found, registered).await {
-            Ok(session) if draining => {
-                session.drain();
-                Ok((session, counted))
-            }
-            Ok(session) => Ok((session, counted)),
-            Err((stream, refused)) => Err(refuse(stream, Vec::new(), refused).await),
-        }
-    }
-
-    /// The whole life of a client of the console.
-    async fn console(&self, login: Box<Login>, rules: Arc<Rules>) -> End {
-        let (user, database) = (&login.user, &login.database);
-        let full = || {
-            let text = format!("{CONSOLES_MAX} clients are using the console already");
-            PgError::fatal(&trouble::CONSOLE_FULL, text)
-        };
-        let prepared = self.count(user, database, &rules).and_then(|counted| {
-            let role = rules.admin.role(user, rules.auth_mode);
-            let role = role.ok_or_else(|| not_for_you(user))?;
-            if login.replication != Replication::Off {
-                return Err(PgError::fatal(
-                    &trouble::CONSOLE_CANNOT,
-                    "the console cannot be replicated",
-                ));
-            }
-            let permit = self.consoles.try_acquire().map_err(|_none| full())?;
-            Ok((counted, permit, role, self.register(login.minor)?))
-        });
-        let (counted, permit, role, registered) = match prepared {
-            Ok(prepared) => prepared,
-            Err(error) => return refuse(login.stream, login.pending, error.into()).await,
-        };
-        drop(rules);
-        if self.draining.load(Ordering::Acquire) {
-            registered.handle().raise(DRAIN);
-        }
-        let facts = Arc::<Known>::clone(&self.facts);
-        let client = (login.stream, login.pending);
-        let console = Console::new(client, registered, facts, (login.user, role));
-        let end = console.run().await;
-        drop((counted, permit));
-        end
-    }
-
-    /// A replication connection's whole life: it has an upstream of its own.
-    async fn replicate(&self, login: Box<Login>, rules: Arc<Rules>) -> End {
-        let (user, database) = (&login.user, &login.database);
-        let prepared = self.count(user, database, &rules).and_then(|counted| {
-            let registered = self.register(login.minor)?;
-            let pools = &self.pools;
-            let upstream = pools.replication_login(database, user, &login.credential)?;
-            Ok((counted, registered, upstream))
-        });
-        let (_counted, registered, mut upstream) = match prepared {
-            Ok(prepared) => prepared,
-            Err(error) => return refuse(login.stream, login.pending, error.into()).await,
-        };
-        let mode: &[u8] = match login.replication {
-            Replication::Database => b"database",
-            Replication::Off | Replication::Physical => b"true",
-        };
-        let replication = (b"replication".as_slice().into(), mode.into());
-        upstream.parameters.push(replication);
-        upstream.parameters.extend(login.settings);
-        match upstream::connect(&upstream).await {
-            Ok(upstream) => {
-                let client = (login.stream, login.pending);
-                // With a database it takes SQL as well, which nobody reads: as long as it is there,
-                // nothing of the database is answered from memory.
-                let pid = i32::from_be_bytes(upstream.cancel.pid.to_be_bytes());
-                let _until_it_is_gone = (login.replication == Replication::Database).then(|| {
-                    let generations = self.pools.generations(database);
-                    generations.mark(&WriteSet::Everything, generations.epoch(), pid)
-                });
-                replication::pass_through(client, upstream, &registered).await
-            }
-            Err(error) => {
-                let refused = LeaseError::Connect(Arc::new(error)).into();
-                refuse(login.stream, login.pending, refused).await
-            }
-        }
-    }
-
-    fn register(&self, minor: u16) -> Result<Registered, PgError> {
-        let no_key =
-            |_unspecified| PgError::fatal(&trouble::NO_RANDOM, "no random bytes for a cancel key");
-        self.registry.enter(minor >= 2).map_err(no_key)
-    }
-
     fn count(&self, user: &str, database: &str, rules: &Rules) -> Result<[Counted; 2], PgError> {
+        self.pools.admit(database)?;
         let listen = &rules.listen;
         let own = rules.plan.users.get(user).and_then(|u| u.clients_max);
         let users = self.counts.enter(
@@ -451,52 +344,6 @@ impl Door {
         )?;
         Ok([users, databases])
     }
-
-    /// Lets running transactions end, at most for `patience`; idle clients are told to go.
-    pub async fn drain(&self, patience: Duration) {
-        self.draining.store(true, Ordering::Release);
-        self.registry.raise_all(DRAIN);
-        let mut running = self.running.subscribe();
-        let all_gone = running.wait_for(|running| *running == 0);
-        if tokio::time::timeout(patience, all_gone).await.is_ok() {
-            return;
-        }
-        tracing::warn!("listen.shutdown_timeout is over: ending the remaining sessions");
-        self.registry.raise_all(KILL);
-        let all_gone = running.wait_for(|running| *running == 0);
-        // Those that still do not end are ended with the process.
-        let _ended = tokio::time::timeout(Duration::from_secs(5), all_gone).await;
-    }
-}
-
-/// What a client is told that may not even look.
-fn not_for_you(user: &str) -> PgError {
-    let text = format!("user \"{user}\" may not use the console");
-    PgError::fatal(&trouble::CONSOLE_CLOSED, text)
-}
-
-/// Tells a client that has logged in why there is no session for it.
-async fn refuse(mut stream: Stream, mut words: Vec<u8>, refused: Refused) -> End {
-    words.extend_from_slice(&refused.frame);
-    let tell = async { stream.write_all(&words).await.is_ok() && stream.shutdown().await.is_ok() };
-    let _told = tokio::time::timeout(TURNED_AWAY_TIMEOUT, tell).await;
-    End::Refused(Box::new(refused))
-}
-
-/// A connection's task, counted while it runs.
-struct Running(watch::Sender<usize>);
-
-impl Running {
-    fn new(count: &watch::Sender<usize>) -> Self {
-        count.send_modify(|running| *running += 1);
-        Self(count.clone())
-    }
-}
-
-impl Drop for Running {
-    fn drop(&mut self) {
-        self.0.send_modify(|running| *running -= 1);
-    }
 }
 
 /// Small answers must not wait for more to come, and a client whose machine has vanished must be
@@ -506,10 +353,32 @@ fn tune(tcp: &TcpStream) -> io::Result<()> {
     SockRef::from(tcp).set_tcp_keepalive(&TcpKeepalive::new().with_time(KEEPALIVE_AFTER))
 }
 
-/// Binds `address`.
+/// Connections that wait to be accepted: as many as the system allows.
+const BACKLOG: u32 = 4096;
+
+/// Binds `address`; with `shared`, others may as well, and the system deals new connections out.
 ///
 /// # Errors
 /// The system's.
-pub async fn bind(address: &str) -> io::Result<TcpListener> {
-    TcpListener::bind(address).await
+pub async fn bind(address: &str, shared: bool) -> io::Result<TcpListener> {
+    let mut failed = io::Error::new(io::ErrorKind::InvalidInput, "no address of that name");
+    for address in tokio::net::lookup_host(address).await? {
+        match bind_to(address, shared) {
+            Ok(listener) => return Ok(listener),
+            Err(error) => failed = error,
+        }
+    }
+    Err(failed)
+}
+
+fn bind_to(address: SocketAddr, shared: bool) -> io::Result<TcpListener> {
+    let socket = if address.is_ipv4() {
+        TcpSocket::new_v4()
+    } else {
+        TcpSocket::new_v6()
+    }?;
+    socket.set_reuseaddr(true)?;
+    socket.set_reuseport(shared)?;
+    socket.bind(address)?;
+    socket.listen(BACKLOG)
 }

@@ -25,7 +25,7 @@ pub(super) fn view(known: &Known, detail: Detail) -> View {
         started: known.started,
         unready: Vec::new(),
         clients: *known.running.borrow(),
-        clients_max: known.clients_max.load(Ordering::Relaxed),
+        clients_max: known.listen.load().clients_max,
         counts: Vec::new(),
         pools: Vec::new(),
         last_errors: Vec::new(),
@@ -51,6 +51,8 @@ pub(super) fn view(known: &Known, detail: Detail) -> View {
     }
     let draining = known.draining.load(Ordering::Acquire);
     view.unready.extend(draining.then_some(Unready::Draining));
+    let paused = known.pools.is_paused();
+    view.unready.extend(paused.then_some(Unready::Paused));
     view.unready.extend(no_upstream(&pools, &view.pools));
     if let (Detail::All, Some(shared)) = (detail, &known.caching) {
         view.queries = shared.queries();

@@ -3,6 +3,7 @@
 
 mod entries;
 mod ini;
+pub mod names;
 mod output;
 pub mod settings;
 mod translate;

@@ -191,7 +191,9 @@ pub static PGBOUNCER: &[(&str, Goes)] = &[
     ("service_name", Needless(LOGS)),
     (
         "so_reuseport",
-        Needless("one process uses all processors: runtime.workers"),
+        Needless(
+            "one process uses all processors (runtime.workers); to take over, listen.reuse_port",
+        ),
     ),
     (
         "stats_period",

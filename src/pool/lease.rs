@@ -8,6 +8,8 @@ use tokio::sync::OwnedSemaphorePermit;
 
 use super::Pool;
 use super::manager::{Manager, Warm};
+use super::record::Doing;
+use crate::moment;
 
 /// The right to one upstream. It ends by [`Lease::give_back`] when the upstream is proven clean,
 /// else by [`Lease::discard`]; merely dropping it discards too.
@@ -28,6 +30,8 @@ impl Lease {
         pool: Arc<Pool>,
     ) -> Option<Self> {
         let warm = slot.take()?;
+        warm.record.taken(moment::number(warm.taken_at));
+        warm.record.does(Doing::Active);
         Some(Self {
             warm: Some(warm),
             slot: Some(slot),
@@ -39,16 +43,26 @@ impl Lease {
     /// Back to the pool. The caller vouches that it is idle, owes nothing, and is proven clean.
     pub fn give_back(mut self) {
         let warm = self.warm.take();
-        match self.slot.as_mut() {
-            Some(slot) => **slot = warm,
+        if let Some(warm) = &warm {
+            warm.record.does(Doing::Idle);
+            warm.record.has_statements(warm.prepared.len());
+        }
+        match self.slot.take() {
+            Some(mut slot) => *slot = warm,
             None => self.pool.adopt(warm),
         }
+        self.pool.came_back();
+    }
+
+    /// It is being reset.
+    pub fn resets(&self) {
+        self.record.does(Doing::Tested);
     }
 
     /// Whether the upstream still is what one that is made now would be.
     pub fn is_current(&self) -> bool {
         let warm = self.warm.as_deref();
-        warm.is_some_and(|warm| self.pool.source.is_current(warm))
+        warm.is_some_and(|warm| self.pool.source.is_current(&warm.record))
     }
 
     /// Closes the upstream, because of `why`.
@@ -67,6 +81,7 @@ impl Lease {
         };
         self.slot = None;
         self.permit = permit;
+        self.record.does(Doing::Pinned);
         true
     }
 }

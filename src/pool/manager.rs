@@ -3,7 +3,7 @@
 use std::fmt;
 use std::pin::Pin;
 use std::sync::Arc;
-use std::sync::atomic::{AtomicU64, AtomicUsize, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicU64, AtomicUsize, Ordering};
 use std::task::{Context, Poll, Waker};
 use std::time::Duration;
 
@@ -14,10 +14,12 @@ use tokio::time::Instant;
 
 use super::error::ConnectError;
 use super::pace::Pace;
+use super::record::{Live, Record};
 use super::startups::Startups;
 use super::state::{Reported, Settings};
 use super::statements::Prepared;
-use super::upstream::{self, CancelTarget, Login};
+use super::upstream::{self, Login};
+use super::valve::Valve;
 use crate::catalog::Server;
 use crate::metrics::Handle;
 use crate::stream::Stream;
@@ -31,7 +33,8 @@ const RESTED: Duration = Duration::from_millis(10);
 #[derive(Debug)]
 pub struct Warm {
     pub stream: Stream,
-    pub cancel: Arc<CancelTarget>,
+    /// What others may know of it, and how they cancel what it does.
+    pub record: Arc<Record>,
     /// What its session runs under.
     pub settings: Arc<Settings>,
     pub reported: Arc<Reported>,
@@ -40,15 +43,13 @@ pub struct Warm {
     pub unnamed: u64,
     expires_at: Instant,
     /// When it was taken last.
-    taken_at: Instant,
-    /// The pool's generation when it was made; another one means it has to go.
-    generation: u64,
-    live: Arc<AtomicUsize>,
+    pub(super) taken_at: Instant,
+    live: Arc<Live>,
 }
 
 impl Warm {
     /// Whether it can be taken: not past its lifetime, and silent (H105).
-    fn is_good(&mut self) -> bool {
+    pub(super) fn is_good(&mut self) -> bool {
         let now = Instant::now();
         let rested = now.duration_since(self.taken_at) >= RESTED;
         self.taken_at = now;
@@ -69,7 +70,7 @@ impl Warm {
 
 impl Drop for Warm {
     fn drop(&mut self) {
-        self.live.fetch_sub(1, Ordering::Relaxed);
+        self.live.leave(&self.record);
         // Terminate, so that the server does not log a lost connection; it may not be taken.
         let mut cx = Context::from_waker(Waker::noop());
         let write =
@@ -80,20 +81,19 @@ impl Drop for Warm {
     }
 }
 
-/// Why the manager refused an upstream.
+/// Why the manager did not make an upstream.
 #[derive(Clone, Debug)]
 pub enum Refusal {
-    /// It could not be made.
     Connect(Arc<ConnectError>),
-    /// It was made once, and is no longer good.
-    Idle,
+    /// Another pool has taken the place of this one, and nobody waits here any more.
+    Retired,
 }
 
 impl fmt::Display for Refusal {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
             Self::Connect(error) => error.fmt(f),
-            Self::Idle => f.write_str("idle upstream closed or expired"),
+            Self::Retired => f.write_str("the pool is of an earlier configuration"),
         }
     }
 }
@@ -107,7 +107,15 @@ pub(super) struct Source {
     pub(super) reconnects: AtomicU64,
     /// Whose changes of roles and their settings have the same effect.
     pub(super) server: Arc<Server>,
-    pub(super) live: Arc<AtomicUsize>,
+    pub(super) live: Arc<Live>,
+    /// Nothing is connected while it is closed.
+    pub(super) valve: Arc<Valve>,
+    /// Logins under way.
+    pub(super) connecting: AtomicUsize,
+    /// Leases that wait for a new one.
+    pub(super) wanted: AtomicUsize,
+    /// Another pool has taken the place of this one.
+    pub(super) retired: AtomicBool,
     pub(super) lifetime_max: Duration,
     pub(super) statements_max: usize,
     /// What start-up parameters came to on these upstreams.
@@ -121,10 +129,23 @@ pub(super) struct Source {
 pub(super) type Greeting = (u64, Arc<Reported>);
 
 impl Source {
+    /// A new upstream; waits as long as the database is paused.
     async fn make(&self) -> Result<Warm, Arc<ConnectError>> {
+        loop {
+            self.valve.opened().await;
+            let warm = self.connect().await?;
+            // One that was connected while the pause began: whoever pauses may have looked already.
+            if !self.valve.is_paused() {
+                return Ok(warm);
+            }
+        }
+    }
+
+    async fn connect(&self) -> Result<Warm, Arc<ConnectError>> {
         let generation = self.generation();
         let _turn = self.pace.turn().await?;
         let login = self.login.load_full();
+        let connecting = Connecting::new(&self.connecting);
         let started = Instant::now();
         let upstream = match upstream::connect(&login).await {
             Ok(upstream) => upstream,
@@ -135,23 +156,24 @@ impl Source {
                 return Err(error);
             }
         };
+        drop(connecting);
         self.pace.succeeded();
         self.metrics.connect.record(started.elapsed());
-        self.live.fetch_add(1, Ordering::Relaxed);
+        let record = Record::new(upstream.cancel, &upstream.stream, generation);
+        self.live.enter(&record);
         let reported = self.shared(Reported::new(upstream.parameters), generation);
         let greeting = (generation, Arc::clone(&reported));
         self.greeting.send_replace(Some(greeting));
         let lifetime = self.lifetime_max.mul_f64(0.9 + fastrand::f64() / 10.0);
         Ok(Warm {
             stream: upstream.stream,
-            cancel: Arc::new(upstream.cancel),
+            record,
             settings: Settings::defaults(),
             reported,
             prepared: Prepared::new(self.statements_max),
             unnamed: 0,
             expires_at: Instant::now() + lifetime,
             taken_at: Instant::now(),
-            generation,
             live: Arc::clone(&self.live),
         })
     }
@@ -173,8 +195,28 @@ impl Source {
         self.reconnects.load(Ordering::Acquire) + self.server.changes()
     }
 
-    pub(super) fn is_current(&self, warm: &Warm) -> bool {
-        warm.generation == self.generation()
+    fn is_retired(&self) -> bool {
+        self.retired.load(Ordering::SeqCst)
+    }
+
+    pub(super) fn is_current(&self, record: &Record) -> bool {
+        record.generation == self.generation()
+    }
+}
+
+/// A login under way, counted.
+struct Connecting<'a>(&'a AtomicUsize);
+
+impl<'a> Connecting<'a> {
+    fn new(count: &'a AtomicUsize) -> Self {
+        count.fetch_add(1, Ordering::Relaxed);
+        Self(count)
+    }
+}
+
+impl Drop for Connecting<'_> {
+    fn drop(&mut self) {
+        self.0.fetch_sub(1, Ordering::Relaxed);
     }
 }
 
@@ -188,24 +230,24 @@ impl bb8::ManageConnection for Manager {
     type Error = Refusal;
 
     async fn connect(&self) -> Result<Self::Connection, Self::Error> {
+        if self.0.is_retired() && self.0.wanted.load(Ordering::Relaxed) == 0 {
+            return Err(Refusal::Retired);
+        }
         match self.0.make().await {
             Ok(warm) => Ok(Some(Box::new(warm))),
             Err(error) => Err(Refusal::Connect(error)),
         }
     }
 
-    async fn is_valid(&self, conn: &mut Self::Connection) -> Result<(), Self::Error> {
-        // Age is looked at here only: a clock costs more than all else on the way back.
-        let good = |warm: &mut Box<Warm>| self.0.is_current(warm) && warm.is_good();
-        if conn.as_mut().is_some_and(good) {
-            Ok(())
-        } else {
-            Err(Refusal::Idle)
-        }
+    /// Never asked: the pool itself looks at what it is given, because it also has to be able to take
+    /// what is no longer good.
+    async fn is_valid(&self, _: &mut Self::Connection) -> Result<(), Self::Error> {
+        Ok(())
     }
 
     fn has_broken(&self, conn: &mut Self::Connection) -> bool {
-        !conn.as_ref().is_some_and(|warm| self.0.is_current(warm))
+        let current = |warm: &Warm| self.0.is_current(&warm.record);
+        !conn.as_deref().is_some_and(current) || self.0.valve.is_paused() || self.0.is_retired()
     }
 }
 
@@ -214,13 +256,10 @@ impl bb8::ManageConnection for Manager {
 pub(super) struct Failures(pub(super) watch::Sender<Option<Arc<ConnectError>>>);
 
 impl bb8::ErrorSink<Refusal> for Failures {
-    fn sink(&self, error: Refusal) {
-        match error {
-            Refusal::Connect(error) => {
-                tracing::warn!(%error, "connecting to the upstream failed");
-                self.0.send_replace(Some(error));
-            }
-            Refusal::Idle => tracing::debug!("idle upstream closed or expired"),
+    fn sink(&self, refusal: Refusal) {
+        if let Refusal::Connect(error) = refusal {
+            tracing::warn!(%error, "connecting to the upstream failed");
+            self.0.send_replace(Some(error));
         }
     }
 

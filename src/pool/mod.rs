@@ -9,21 +9,28 @@ pub mod control;
 pub mod dial;
 pub mod error;
 mod handshake;
+mod home;
 pub mod lease;
 pub mod manager;
 mod pace;
+mod pause;
+mod plan;
 pub mod pools;
+pub mod record;
+mod replan;
 pub mod startups;
 pub mod state;
 pub mod statements;
 pub mod status;
+mod steer;
 pub mod upstream;
+pub mod valve;
 
 #[cfg(test)]
 mod tests;
 
-use std::sync::Arc;
-use std::sync::atomic::{AtomicU64, AtomicUsize, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicU64, AtomicUsize, Ordering};
+use std::sync::{Arc, OnceLock};
 use std::task::{Context, Poll, Waker};
 use std::time::Duration;
 
@@ -35,11 +42,13 @@ use tokio::time::Instant;
 use self::error::ConnectError;
 use self::lease::Lease;
 use self::manager::{Failures, Greeting, Manager, Source, Warm};
-use self::pools::Kept;
+use self::pools::{Found, Kept};
+use self::record::Live;
 use self::startups::Startups;
 use self::state::Reported;
 use self::statements::Interner;
 use self::upstream::{Credential, Login};
+use self::valve::Valve;
 use crate::metrics::Handle;
 use crate::wire::error::{PgError, Severity};
 use crate::wire::trouble;
@@ -77,7 +86,11 @@ pub struct Pool {
     gate: Arc<Semaphore>,
     pins: Arc<Semaphore>,
     waiting: AtomicUsize,
-    live: Arc<AtomicUsize>,
+    live: Arc<Live>,
+    /// Shared with all pools of its database.
+    valve: Arc<Valve>,
+    /// What has taken its place, if it is of an earlier configuration.
+    successor: OnceLock<Found>,
     failures: watch::Sender<Option<Arc<ConnectError>>>,
     greeting: watch::Sender<Option<Greeting>>,
     pub statements: Interner,
@@ -86,6 +99,9 @@ pub struct Pool {
     /// What is counted of its sessions.
     pub metrics: Arc<Handle>,
 }
+
+/// bb8's hold on an upstream.
+type Slot = PooledConnection<'static, Manager>;
 
 /// Why there is no lease.
 #[derive(Clone, Debug)]
@@ -103,9 +119,9 @@ impl Pool {
         (database, user): (&str, &str),
         limits: Limits,
         login: Login,
-        catalog: Arc<Kept>,
+        (catalog, valve): (Arc<Kept>, Arc<Valve>),
     ) -> Arc<Self> {
-        let live = Arc::new(AtomicUsize::new(0));
+        let live = Arc::<Live>::default();
         let failures = watch::Sender::new(None);
         let greeting = watch::Sender::new(None);
         let source = Arc::new(Source {
@@ -114,6 +130,10 @@ impl Pool {
             reconnects: AtomicU64::new(0),
             server: Arc::clone(catalog.server()),
             live: Arc::clone(&live),
+            valve: Arc::clone(&valve),
+            connecting: AtomicUsize::new(0),
+            wanted: AtomicUsize::new(0),
+            retired: AtomicBool::new(false),
             lifetime_max: limits.lifetime_max,
             statements_max: limits.statements_max,
             startups: Startups::default(),
@@ -130,7 +150,7 @@ impl Pool {
             .max_lifetime(None)
             .connection_timeout(limits.timeout.max(Duration::from_millis(1)))
             .retry_connection(false)
-            .test_on_check_out(true)
+            .test_on_check_out(false)
             .reaper_rate(REAP_EVERY)
             .queue_strategy(bb8::QueueStrategy::Lifo)
             .error_sink(Box::new(Failures(failures.clone())))
@@ -145,6 +165,8 @@ impl Pool {
             inner,
             source,
             live,
+            valve,
+            successor: OnceLock::new(),
             failures,
             greeting,
             statements: Interner::default(),
@@ -153,7 +175,7 @@ impl Pool {
         })
     }
 
-    /// The database's name at the upstream.
+    /// The clients' name of its database.
     pub fn database(&self) -> &str {
         &self.database
     }
@@ -176,6 +198,11 @@ impl Pool {
         &self.source.startups
     }
 
+    /// What it logs in with.
+    pub(super) fn credential(&self) -> Credential {
+        self.source.login.load().credential.clone()
+    }
+
     /// Whether it logs in otherwise than with this.
     pub fn knows_other(&self, credential: &Credential) -> bool {
         match (&self.source.login.load().credential, credential) {
@@ -190,11 +217,6 @@ impl Pool {
         self.source.login.store(Arc::new(login));
     }
 
-    /// Upstreams made so far are closed when they come back (PgBouncer's RECONNECT).
-    pub fn reconnect(&self) {
-        self.source.reconnects.fetch_add(1, Ordering::Release);
-    }
-
     /// Whether anybody waits for an upstream.
     pub fn is_awaited(&self) -> bool {
         self.waiting.load(Ordering::Relaxed) > 0
@@ -202,49 +224,63 @@ impl Pool {
 
     /// An upstream that is idle, if nobody waits for one: without what waiting costs.
     pub fn lease_at_once(self: &Arc<Self>) -> Option<Lease> {
+        if self.valve.is_paused() {
+            return None;
+        }
         let permit = Arc::clone(&self.gate).try_acquire_owned().ok()?;
         Lease::new(self.idle()?, permit, Arc::clone(self))
     }
 
-    /// An upstream, first come first served.
+    /// An upstream, first come first served. While the database is paused everybody waits, and that
+    /// time does not count.
     ///
     /// # Errors
     /// See [`LeaseError`]. Cancel safe: a caller that gives up leaves the queue.
     pub async fn lease(self: &Arc<Self>) -> Result<Lease, LeaseError> {
-        if let Ok(permit) = Arc::clone(&self.gate).try_acquire_owned() {
+        if !self.valve.is_paused()
+            && let Ok(permit) = Arc::clone(&self.gate).try_acquire_owned()
+        {
             return self.connect(permit).await;
         }
         let place = Place::new(&self.waiting);
         if place.number > self.limits.queue_max {
             return Err(self.queue_full());
         }
+        let mut wait = std::pin::pin!(self.wait());
+        let permit = loop {
+            self.valve.opened().await;
+            tokio::select! {
+                biased;
+                permit = &mut wait => break permit?,
+                () = self.valve.closed() => {}
+                () = tokio::time::sleep(self.limits.timeout) => return Err(self.timed_out()),
+            }
+        };
+        self.valve.opened().await;
+        drop(place);
+        self.connect(permit).await
+    }
+
+    /// In front of the gate.
+    async fn wait(&self) -> Result<OwnedSemaphorePermit, LeaseError> {
         let mut failures = self.failures.subscribe();
-        let wait = async {
-            let acquire = Arc::clone(&self.gate).acquire_owned();
-            tokio::pin!(acquire);
-            loop {
-                tokio::select! {
-                    biased;
-                    // The gate is never closed.
-                    permit = &mut acquire => return permit.map_err(|_closed| self.timed_out()),
-                    Ok(()) = failures.changed() => {
-                        // As long as other upstreams live, one of them will be free in the end.
-                        let failure = failures.borrow_and_update().clone();
-                        if let Some(error) = failure
-                            && self.live.load(Ordering::Relaxed) == 0
-                        {
-                            return Err(LeaseError::Connect(error));
-                        }
+        let mut acquire = std::pin::pin!(Arc::clone(&self.gate).acquire_owned());
+        loop {
+            tokio::select! {
+                biased;
+                // The gate is never closed.
+                permit = &mut acquire => return permit.map_err(|_closed| self.timed_out()),
+                Ok(()) = failures.changed() => {
+                    // As long as other upstreams live, one of them will be free in the end.
+                    let failure = failures.borrow_and_update().clone();
+                    if let Some(error) = failure
+                        && self.live.count() == 0
+                    {
+                        return Err(LeaseError::Connect(error));
                     }
                 }
             }
-        };
-        let permit = match tokio::time::timeout(self.limits.timeout, wait).await {
-            Ok(permit) => permit?,
-            Err(_elapsed) => return Err(self.timed_out()),
-        };
-        drop(place);
-        self.connect(permit).await
+        }
     }
 
     /// Behind the gate: bb8 has an idle upstream, or room for a new one.
@@ -256,8 +292,18 @@ impl Pool {
         Lease::new(slot, permit, Arc::clone(self)).ok_or_else(|| self.timed_out())
     }
 
-    /// An idle upstream, if there is one: one look, without what waiting costs.
-    fn idle(&self) -> Option<PooledConnection<'static, Manager>> {
+    /// An idle upstream that can be taken, if there is one.
+    fn idle(&self) -> Option<Slot> {
+        loop {
+            let mut slot = self.look()?;
+            if self.can_take(&mut slot) {
+                return Some(slot);
+            }
+        }
+    }
+
+    /// An idle upstream, good or not: one look, without what waiting costs.
+    fn look(&self) -> Option<Slot> {
         let get = std::pin::pin!(self.inner.get_owned());
         match get.poll(&mut Context::from_waker(Waker::noop())) {
             Poll::Ready(slot) => slot.ok(),
@@ -265,13 +311,32 @@ impl Pool {
         }
     }
 
-    async fn new_slot(&self) -> Result<PooledConnection<'static, Manager>, LeaseError> {
+    /// Whether it is good; what is not is closed. Age is looked at here only: a clock costs more than
+    /// all else on the way back.
+    fn can_take(&self, slot: &mut Slot) -> bool {
+        let good = |warm: &mut Box<Warm>| self.source.is_current(&warm.record) && warm.is_good();
+        let can = slot.as_mut().is_some_and(good);
+        if !can {
+            **slot = None;
+            tracing::debug!("idle upstream closed or expired");
+        }
+        can
+    }
+
+    async fn new_slot(&self) -> Result<Slot, LeaseError> {
         let mut failures = self.failures.subscribe();
-        let started = Instant::now();
+        let _wanted = Place::new(&self.source.wanted);
+        let mut started = Instant::now();
         while started.elapsed() < self.limits.timeout {
+            if self.valve.is_paused() {
+                self.valve.opened().await;
+                started = Instant::now();
+            }
             tokio::select! {
                 biased;
-                slot = self.inner.get_owned() => if let Ok(slot) = slot {
+                slot = self.inner.get_owned() => if let Ok(mut slot) = slot
+                    && self.can_take(&mut slot)
+                {
                     return Ok(slot);
                 },
                 Ok(()) = failures.changed() => {
@@ -289,7 +354,7 @@ impl Pool {
     /// Whether waiting helps although no new upstream can be had: the server has no connection left
     /// for us, but some that we have will be free.
     fn can_wait(&self, error: &ConnectError) -> bool {
-        error.sqlstate() == "53300" && self.live.load(Ordering::Relaxed) > 0
+        error.sqlstate() == "53300" && self.live.count() > 0
     }
 
     /// An upstream that was pinned comes back, if there is room for it.

@@ -1,38 +1,26 @@
 //! All pools of the process, made when their first client comes.
 
-use std::collections::{BTreeMap, HashMap};
-use std::ops::Deref;
-use std::sync::atomic::{AtomicU64, Ordering};
+use std::collections::HashMap;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError, Weak};
 
-use tokio::task::JoinHandle;
-
-use super::control::control;
+use super::Pool;
+use super::home::Home;
 use super::upstream::{Credential, Login};
-use super::{Limits, Pool};
+use super::valve::Valve;
 use crate::cache::generation::Generations;
-use crate::catalog::{Catalog, Declared, Server};
-use crate::config::{self, Database, PinPolicy, PoolMode, SessionAttrs, Target, UpstreamTls, User};
+use crate::catalog::Server;
+use crate::config::{PinPolicy, PoolMode, UpstreamTls};
 use crate::metrics::Metrics;
 use crate::tls::client::Connector;
-use crate::wire::auth::Verifier;
 use crate::wire::error::PgError;
 use crate::wire::trouble;
+
+pub use super::home::Kept;
+pub use super::plan::Plan;
 
 /// Pools at a time. Each has a timer and, while it is used, upstreams; a user name for each of a
 /// million customers would be better served by one forced upstream user.
 const POOLS_MAX: usize = 1_000;
-
-/// What pools are made of: the configuration's part that concerns them.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Plan {
-    pub upstream: Target,
-    pub pool: config::Pool,
-    pub databases: BTreeMap<String, Database>,
-    pub users: BTreeMap<String, User>,
-    /// What is to be believed of functions and triggers.
-    pub declared: Arc<Declared>,
-}
 
 /// See the module's text.
 #[derive(Debug)]
@@ -42,71 +30,25 @@ pub struct Pools {
 }
 
 #[derive(Debug)]
-struct State {
-    plan: Arc<Plan>,
-    pools: HashMap<(Box<str>, Box<str>), Arc<Pool>>,
+pub(super) struct State {
+    metrics: Arc<Metrics>,
+    pub(super) plan: Arc<Plan>,
+    pub(super) pools: HashMap<(Box<str>, Box<str>), Arc<Pool>>,
+    /// Of an earlier plan, as long as sessions use them.
+    pub(super) retired: Vec<Weak<Pool>>,
+    /// By the clients' name of the database; those that stop nothing and nobody uses are forgotten.
+    pub(super) valves: HashMap<Box<str>, Arc<Valve>>,
+    /// Everything is paused, also what nobody has asked for yet.
+    pub(super) paused: bool,
     /// Kept by the pools that use them.
-    catalogs: HashMap<Home, Weak<Kept>>,
+    pub(super) catalogs: HashMap<Home, Weak<Kept>>,
     /// Outlive a plan as long as a catalog of an earlier one is in use: what sessions of one plan
     /// write, those of the next must not have from the cache.
-    generations: HashMap<Home, Weak<Generations>>,
+    pub(super) generations: HashMap<Home, Weak<Generations>>,
     /// Kept by the catalogs of their databases.
-    servers: HashMap<Box<[String]>, Weak<Server>>,
+    pub(super) servers: HashMap<Box<[String]>, Weak<Server>>,
     /// One for each way to use TLS, so that pools of one target resume each other's sessions.
-    connectors: Vec<(UpstreamTls, Arc<Connector>)>,
-}
-
-/// An upstream database, whatever clients call it and whoever logs in: what is written by one name
-/// must be noticed by the others. Two spellings of one host are two databases.
-#[derive(Clone, Debug, PartialEq, Eq, Hash)]
-struct Home {
-    /// Sorted.
-    hosts: Box<[String]>,
-    session_attrs: SessionAttrs,
-    dbname: Box<str>,
-}
-
-impl Home {
-    fn new(target: &Target, dbname: &str) -> Self {
-        let hosts = target.hosts.iter().map(ToString::to_string);
-        let mut hosts: Vec<String> = hosts.collect();
-        hosts.sort_unstable();
-        Self {
-            hosts: hosts.into(),
-            session_attrs: target.session_attrs,
-            dbname: dbname.into(),
-        }
-    }
-}
-
-/// A database's catalog, kept up to date as long as a pool uses it.
-#[derive(Debug)]
-pub struct Kept {
-    /// Another number for each.
-    id: u64,
-    catalog: Arc<Catalog>,
-    keeper: JoinHandle<()>,
-}
-
-impl Kept {
-    /// Its number, which no other ever has in this process: two databases are two of these.
-    pub fn id(&self) -> u64 {
-        self.id
-    }
-}
-
-impl Deref for Kept {
-    type Target = Catalog;
-
-    fn deref(&self) -> &Catalog {
-        &self.catalog
-    }
-}
-
-impl Drop for Kept {
-    fn drop(&mut self) {
-        self.keeper.abort();
-    }
+    pub(super) connectors: Vec<(UpstreamTls, Arc<Connector>)>,
 }
 
 /// A pool and the rules its sessions live by.
@@ -119,11 +61,16 @@ pub struct Found {
 
 impl Pools {
     pub fn new(plan: Plan) -> Self {
+        let metrics = Arc::<Metrics>::default();
         Self {
-            metrics: Arc::default(),
+            metrics: Arc::clone(&metrics),
             state: Mutex::new(State {
+                metrics,
                 plan: Arc::new(plan),
                 pools: HashMap::new(),
+                retired: Vec::new(),
+                valves: HashMap::new(),
+                paused: false,
                 catalogs: HashMap::new(),
                 generations: HashMap::new(),
                 servers: HashMap::new(),
@@ -137,27 +84,9 @@ impl Pools {
         &self.metrics
     }
 
-    /// All pools of now, by database and user.
-    pub fn all(&self) -> Vec<Arc<Pool>> {
-        let mut all: Vec<_> = self.state().pools.values().cloned().collect();
-        all.sort_by(|a, b| (a.database(), a.user()).cmp(&(b.database(), b.user())));
-        all
-    }
-
     /// What new pools are made after.
     pub fn plan(&self) -> Arc<Plan> {
         Arc::clone(&self.state().plan)
-    }
-
-    /// New sessions get pools after this plan. Those that run keep what they have.
-    pub fn replan(&self, plan: Plan) {
-        let mut state = self.state();
-        if *state.plan != plan {
-            state.plan = Arc::new(plan);
-            state.pools.clear();
-            state.catalogs.clear();
-            state.connectors.clear();
-        }
     }
 
     /// The pool for clients that call themselves `user` and want `database`.
@@ -174,7 +103,7 @@ impl Pools {
         let plan = Arc::clone(&state.plan);
         let entry = plan.databases.get(database);
         let upstream_user = entry.and_then(|e| e.user.as_deref()).unwrap_or(user);
-        let mode = entry.and_then(|e| e.pool_mode).unwrap_or(plan.pool.mode);
+        let mode = plan.mode(database);
         let found = |pool: &Arc<Pool>| Found {
             pool: Arc::clone(pool),
             mode,
@@ -189,12 +118,7 @@ impl Pools {
             return Ok(found(&pool));
         }
         state.make_room()?;
-        let login = state.login(database, upstream_user, credential.clone())?;
-        let catalog = state.catalog(database, upstream_user, credential)?;
-        let limits = plan.limits(entry, user);
-        let metrics = self.metrics.handle(database, upstream_user);
-        let name = (database, upstream_user);
-        let pool = Pool::new(metrics, name, limits, login, catalog);
+        let pool = state.make((database, upstream_user), user, credential)?;
         state.pools.insert(key, Arc::clone(&pool));
         Ok(found(&pool))
     }
@@ -226,7 +150,7 @@ impl Pools {
         let mut state = self.state();
         let plan = Arc::clone(&state.plan);
         let entry = plan.databases.get(database);
-        if entry.and_then(|e| e.pool_mode).unwrap_or(plan.pool.mode) != PoolMode::Session {
+        if plan.mode(database) != PoolMode::Session {
             return Err(PgError::fatal(
                 &trouble::REPLICATION,
                 "replication connections need a pool in session mode",
@@ -283,7 +207,7 @@ impl Pools {
         }
     }
 
-    fn state(&self) -> MutexGuard<'_, State> {
+    pub(super) fn state(&self) -> MutexGuard<'_, State> {
         self.state.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
@@ -304,7 +228,23 @@ impl State {
         ))
     }
 
-    fn login(
+    /// A new pool; `user` is who asked for it.
+    pub(super) fn make(
+        &mut self,
+        (database, upstream_user): (&str, &str),
+        user: &str,
+        credential: Credential,
+    ) -> Result<Arc<Pool>, PgError> {
+        let login = self.login(database, upstream_user, credential.clone())?;
+        let catalog = self.catalog(database, upstream_user, credential)?;
+        let limits = self.plan.limits(self.plan.databases.get(database), user);
+        let known = (catalog, self.valve(database));
+        let metrics = self.metrics.handle(database, upstream_user);
+        let name = (database, upstream_user);
+        Ok(Pool::new(metrics, name, limits, login, known))
+    }
+
+    pub(super) fn login(
         &mut self,
         database: &str,
         user: &str,
@@ -332,112 +272,6 @@ impl State {
         let connector = Arc::new(connector);
         self.connectors.push((tls.clone(), Arc::clone(&connector)));
         Ok(connector)
-    }
-
-    fn generations(&mut self, home: &Home) -> Arc<Generations> {
-        let known = self.generations.get(home).and_then(Weak::upgrade);
-        let generations = known.unwrap_or_else(Generations::new);
-        self.generations.retain(|_, kept| kept.strong_count() > 0);
-        self.generations
-            .insert(home.clone(), Arc::downgrade(&generations));
-        generations
-    }
-
-    /// The catalog of a database, kept over a connection with the login of its first pool.
-    fn catalog(
-        &mut self,
-        database: &str,
-        user: &str,
-        credential: Credential,
-    ) -> Result<Arc<Kept>, PgError> {
-        let plan = Arc::clone(&self.plan);
-        let entry = plan.databases.get(database);
-        let home = Home::new(plan.target(entry), plan.dbname(database));
-        if let Some(kept) = self.catalogs.get(&home).and_then(Weak::upgrade) {
-            return Ok(kept);
-        }
-        let login = Arc::new(self.login(database, user, credential)?);
-        let dial = move || {
-            let login = Arc::clone(&login);
-            async move { control(&login).await.map(|(client, _task)| client) }
-        };
-        let generations = self.generations(&home);
-        let server = self.servers.get(&home.hosts).and_then(Weak::upgrade);
-        let server = server.unwrap_or_default();
-        self.servers.retain(|_, known| known.strong_count() > 0);
-        self.servers
-            .insert(home.hosts.clone(), Arc::downgrade(&server));
-        let catalog = Catalog::new(generations, Arc::clone(&plan.declared), server);
-        let keeper = Arc::clone(&catalog).keep(dial, self.plan.pool.catalog_poll);
-        static LAST: AtomicU64 = AtomicU64::new(0);
-        let kept = Arc::new(Kept {
-            id: LAST.fetch_add(1, Ordering::Relaxed) + 1,
-            catalog,
-            keeper: tokio::spawn(keeper),
-        });
-        self.catalogs.retain(|_, kept| kept.strong_count() > 0);
-        self.catalogs.insert(home, Arc::downgrade(&kept));
-        Ok(kept)
-    }
-}
-
-impl Plan {
-    fn target<'a>(&'a self, entry: Option<&'a Database>) -> &'a Target {
-        entry
-            .and_then(|e| e.target.as_ref())
-            .unwrap_or(&self.upstream)
-    }
-
-    /// What the upstream calls the database that clients call `database`.
-    fn dbname<'a>(&'a self, database: &'a str) -> &'a str {
-        let entry = self.databases.get(database);
-        let named = entry.and_then(|e| e.dbname.as_deref());
-        let from_url = entry.and_then(|e| e.target.as_ref()?.database.as_deref());
-        named.or(from_url).unwrap_or(database)
-    }
-
-    /// What logs `user` in upstream: the configuration's password for it, else the client's own.
-    fn credential(&self, entry: Option<&Database>, user: &str, own: &Credential) -> Credential {
-        let target = self.target(entry);
-        let forced = entry.filter(|e| e.user.is_some());
-        let password = match forced {
-            Some(entry) => entry.password.clone(),
-            None if user == target.user => target.password.clone(),
-            // A SCRAM verifier is no password: the login left the keys that open the upstream.
-            None => self
-                .users
-                .get(user)
-                .and_then(|u| u.password.clone())
-                .filter(|p| !matches!(Verifier::parse(p.expose()), Ok(Verifier::Scram(_)))),
-        };
-        match (forced, password) {
-            (_, Some(password)) => Credential::Password(password),
-            (Some(_), None) => Credential::None,
-            (None, None) => own.clone(),
-        }
-    }
-
-    fn limits(&self, entry: Option<&Database>, user: &str) -> Limits {
-        let user = self.users.get(user);
-        let pool = &self.pool;
-        let size_max = user
-            .and_then(|u| u.pool_size_max)
-            .or(entry.and_then(|e| e.pool_size_max))
-            .unwrap_or(pool.size_max);
-        Limits {
-            size_max,
-            idle_min: entry
-                .and_then(|e| e.pool_idle_min)
-                .unwrap_or(pool.idle_min)
-                .min(size_max),
-            timeout: pool.timeout,
-            wait_notice: pool.wait_notice,
-            idle_timeout: pool.idle_timeout,
-            lifetime_max: pool.lifetime_max,
-            queue_max: pool.queue_max,
-            statements_max: pool.statements_max,
-            pins_max: pool.pins_max,
-        }
     }
 }
 

@@ -112,6 +112,16 @@ impl Prepared {
         }
     }
 
+    /// How many there are.
+    pub fn len(&self) -> usize {
+        self.last_use.len()
+    }
+
+    /// Whether there is none.
+    pub fn is_empty(&self) -> bool {
+        self.last_use.is_empty()
+    }
+
     /// Whether the upstream has it; counts as a use.
     pub fn touch(&mut self, id: u64) -> bool {
         self.uses += 1;

@@ -29,7 +29,7 @@ impl Pool {
     /// How it is doing.
     pub fn status(&self) -> Status {
         let (size_max, pins_max) = (self.limits.size_max.max(1), self.limits.pins_max);
-        let live = self.live.load(Relaxed);
+        let live = self.live.count();
         let failure = self.failures.borrow();
         let failure = failure.as_ref().filter(|_| live == 0);
         Status {

@@ -115,6 +115,11 @@ impl Shared {
 }
 
 impl Caching {
+    /// As the client calls itself and its database.
+    pub(super) fn client(&self) -> (&str, &str) {
+        (&self.client_user, &self.client_database)
+    }
+
     /// The policy as it meets this session.
     pub(super) fn standing(&self) -> Guard<Arc<Standing>> {
         let standing = self.standing.load();

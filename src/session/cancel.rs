@@ -1,15 +1,20 @@
-//! Cancel keys: ours to the upstream's, valid only while the upstream is held (H102, H103).
+//! Cancel keys: ours to the upstream's, valid only while the upstream is held (H102, H103); and what
+//! else others may ask of a running session, or know of it.
 
 use std::collections::HashMap;
-use std::sync::atomic::{AtomicU8, Ordering};
+use std::future::poll_fn;
+use std::sync::atomic::{AtomicU8, AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, OnceLock, PoisonError};
-use std::task::Waker;
+use std::task::{Poll, Waker};
 use std::time::Duration;
 
 use ring::rand::{SecureRandom, SystemRandom};
 use tokio::sync::Notify;
 
-use crate::pool::cancel::CancelTarget;
+use super::census::{Activity, Purpose, Seen, Who};
+use crate::moment;
+use crate::pool::Pool;
+use crate::pool::record::Record;
 
 /// How long a cancel connection to the upstream may take. Its upstream waits for it, so not long.
 const CANCEL_TIMEOUT: Duration = Duration::from_secs(5);
@@ -18,8 +23,12 @@ const CANCEL_TIMEOUT: Duration = Duration::from_secs(5);
 const LONG_KEY_BYTES: usize = 32;
 
 /// What others may ask of a running session. Its task looks at the flags whenever it is polled.
-#[derive(Debug, Default)]
+#[derive(Debug)]
 pub struct Handle {
+    /// Another number for each, small enough to be typed.
+    pub(super) id: u64,
+    pub(super) who: Who,
+    pub(super) activity: Activity,
     flags: AtomicU8,
     waker: OnceLock<Waker>,
     target: Mutex<Target>,
@@ -33,17 +42,46 @@ pub(crate) const DRAIN: u8 = 1;
 pub(crate) const KILL: u8 = 2;
 /// A cancel came while the session waited for an upstream.
 pub(crate) const CANCELLED: u8 = 4;
+/// Leave instead of waiting for an upstream.
+pub(crate) const LEAVE: u8 = 8;
+
+/// What a session waits for, besides its client.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub(crate) enum Waits {
+    #[default]
+    No,
+    /// An upstream, or what an administrator asked for.
+    Queue,
+    /// Another client's answer.
+    Follow,
+}
 
 #[derive(Debug, Default)]
 struct Target {
-    upstream: Option<Arc<CancelTarget>>,
-    /// Whether the session waits for an upstream.
-    waiting: bool,
+    upstream: Option<Arc<Record>>,
+    /// Where its upstreams come from.
+    pool: Option<Arc<Pool>>,
+    waits: Waits,
+    /// Since when.
+    since: u64,
     /// Cancel connections that may still reach the upstream.
     under_way: usize,
 }
 
 impl Handle {
+    fn new(who: Who) -> Self {
+        static LAST: AtomicU64 = AtomicU64::new(0);
+        Self {
+            id: LAST.fetch_add(1, Ordering::Relaxed) + 1,
+            who,
+            activity: Activity::default(),
+            flags: AtomicU8::new(0),
+            waker: OnceLock::new(),
+            target: Mutex::default(),
+            ended: Notify::new(),
+        }
+    }
+
     /// Called once by the session's task: a task's waker stays the same for its life.
     pub(crate) fn register(&self, waker: &Waker) {
         self.waker.get_or_init(|| waker.clone());
@@ -62,21 +100,57 @@ impl Handle {
         }
     }
 
+    /// Waits until `flag` is up.
+    pub(crate) async fn raised(&self, flag: u8) {
+        poll_fn(|cx| {
+            self.register(cx.waker());
+            if self.has(flag) {
+                Poll::Ready(())
+            } else {
+                Poll::Pending
+            }
+        })
+        .await;
+    }
+
     /// Takes `flag` down; whether it was up.
-    pub(super) fn lower(&self, flag: u8) -> bool {
+    pub(crate) fn lower(&self, flag: u8) -> bool {
         self.has(flag) && self.flags.fetch_and(!flag, Ordering::Acquire) & flag != 0
     }
 
-    /// The session holds this upstream from now on.
-    pub(super) fn hold(&self, upstream: &Arc<CancelTarget>) {
-        let mut target = self.target();
-        target.upstream = Some(Arc::clone(upstream));
-        target.waiting = false;
+    /// The session's upstreams come from this pool.
+    pub(crate) fn joins(&self, pool: &Arc<Pool>) {
+        self.target().pool = Some(Arc::clone(pool));
     }
 
-    /// The session joins or leaves the queue for an upstream.
-    pub(super) fn waits(&self, waiting: bool) {
-        self.target().waiting = waiting;
+    /// The session holds this upstream from now on.
+    pub(super) fn hold(&self, upstream: &Arc<Record>, statements: usize) {
+        upstream.serves(self.id);
+        self.activity.holds(upstream.taken_at(), statements);
+        let mut target = self.target();
+        target.upstream = Some(Arc::clone(upstream));
+        target.waits = Waits::No;
+    }
+
+    /// The session begins or ends to wait.
+    pub(crate) fn waits(&self, waits: Waits) {
+        let mut target = self.target();
+        if waits != Waits::No {
+            target.since = moment::now();
+        }
+        target.waits = waits;
+    }
+
+    /// What the session is doing.
+    pub(super) fn seen(self: &Arc<Self>) -> Seen {
+        let target = self.target();
+        Seen {
+            handle: Arc::clone(self),
+            upstream: target.upstream.clone(),
+            pool: target.pool.clone(),
+            queued_at: (target.waits == Waits::Queue).then_some(target.since),
+            cancels: target.under_way,
+        }
     }
 
     /// The session lets go of its upstream: no cancel starts any more, and those under way are
@@ -87,7 +161,7 @@ impl Handle {
         ended.as_mut().enable();
         {
             let mut target = self.target();
-            target.upstream = None;
+            self.lets_go(&mut target);
             if target.under_way == 0 {
                 return true;
             }
@@ -108,15 +182,22 @@ impl Handle {
     /// Whether [`Handle::let_go`] would return at once; if so, it has been done.
     pub(super) fn try_let_go(&self) -> bool {
         let mut target = self.target();
-        target.upstream = None;
+        self.lets_go(&mut target);
         target.under_way == 0
+    }
+
+    fn lets_go(&self, target: &mut Target) {
+        if let Some(upstream) = target.upstream.take() {
+            upstream.serves(0);
+            self.activity.lets_go();
+        }
     }
 
     /// A CancelRequest with this session's key came.
     async fn cancel(&self) {
         let upstream = {
             let mut target = self.target();
-            if target.waiting {
+            if target.waits != Waits::No {
                 drop(target);
                 self.raise(CANCELLED);
                 return;
@@ -128,7 +209,7 @@ impl Handle {
             upstream
         };
         let _guard = UnderWay(self);
-        if let Err(error) = upstream.cancel(CANCEL_TIMEOUT).await {
+        if let Err(error) = upstream.cancel.cancel(CANCEL_TIMEOUT).await {
             tracing::warn!(%error, "cancel request did not reach the upstream");
         }
     }
@@ -187,11 +268,15 @@ impl Registry {
     ///
     /// # Errors
     /// When the system has no randomness to give.
-    pub fn enter(self: &Arc<Self>, long: bool) -> Result<Registered, ring::error::Unspecified> {
+    pub fn enter(
+        self: &Arc<Self>,
+        long: bool,
+        who: Who,
+    ) -> Result<Registered, ring::error::Unspecified> {
         let random = SystemRandom::new();
         let mut key = vec![0; if long { LONG_KEY_BYTES } else { 4 }].into_boxed_slice();
         random.fill(&mut key)?;
-        let handle = Arc::new(Handle::default());
+        let handle = Arc::new(Handle::new(who));
         let mut sessions = self.sessions();
         let pid = loop {
             let mut bytes = [0; 4];
@@ -232,16 +317,20 @@ impl Registry {
         }
     }
 
-    /// Raises `flag` on every session.
-    pub(crate) fn raise_all(&self, flag: u8) {
-        let handles: Vec<_> = self
-            .sessions()
-            .values()
-            .map(|(_, handle)| Arc::clone(handle))
-            .collect();
-        for handle in handles {
-            handle.raise(flag);
+    /// Raises `flags` on the sessions of clients that came for this.
+    pub(crate) fn raise_all(&self, flags: u8, of: impl Fn(Purpose) -> bool) {
+        for handle in self.all() {
+            if of(handle.who.purpose) {
+                handle.raise(flags);
+            }
         }
+    }
+
+    /// Every session, in no order.
+    pub(crate) fn all(&self) -> Vec<Arc<Handle>> {
+        let sessions = self.sessions();
+        let handles = sessions.values().map(|(_, handle)| Arc::clone(handle));
+        handles.collect()
     }
 
     fn sessions(&self) -> MutexGuard<'_, Sessions> {

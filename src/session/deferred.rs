@@ -48,8 +48,8 @@ impl Deferred {
 }
 
 impl Session {
-    /// Answers the request at the front of the inbox, if it only begins a transaction, or ends one
-    /// that was never opened upstream. False when it needs an upstream.
+    /// Answers the request at the front of the inbox, if it is empty, only begins a transaction, or ends
+    /// one that was never opened upstream. False when it needs an upstream.
     pub(super) async fn answer_block(&mut self) -> Result<bool, End> {
         if self.rules.mode != PoolMode::Transaction {
             return Ok(false);
@@ -68,6 +68,17 @@ impl Session {
         let Some((text, [])) = frame::split_cstr(body) else {
             return Ok(false);
         };
+        if is_empty(text) {
+            // What pools of clients ask to see that their connection lives, each time they take one.
+            self.count_unsent();
+            self.client.inbox.advance(header.bytes);
+            self.state.unnamed = None;
+            let status = [self.deferred.status().byte()];
+            let out = self.client.out.buffer();
+            frame::push(out, b'I', &[]);
+            frame::push(out, b'Z', &[&status]);
+            return Ok(true);
+        }
         let (tag, then) = match (block(text), &self.deferred) {
             (Some(Block::Begin(tag)), Deferred::No) => {
                 let text = text.into();
@@ -80,11 +91,7 @@ impl Session {
             }
             _ => return Ok(false),
         };
-        let reason = match self.caching {
-            Some(_) => Reason::NotAQuery,
-            None => Reason::Disabled,
-        };
-        self.pool.metrics.count(reason);
+        self.count_unsent();
         if matches!(then, Deferred::No) {
             self.pool.metrics.add(Sum::Unopened, 1);
         }
@@ -97,6 +104,19 @@ impl Session {
         frame::push(out, b'Z', &[&[self.deferred.status().byte()]]);
         Ok(true)
     }
+
+    fn count_unsent(&self) {
+        let reason = match self.caching {
+            Some(_) => Reason::NotAQuery,
+            None => Reason::Disabled,
+        };
+        self.pool.metrics.count(reason);
+    }
+}
+
+fn is_empty(text: &[u8]) -> bool {
+    let blank = |byte: &u8| matches!(byte, b' ' | b'\t' | b'\n' | b'\r' | b';');
+    text.iter().all(blank)
 }
 
 /// Whether a text begins like one: a look at one byte for all others. A comment may come first.
@@ -104,7 +124,8 @@ fn may_be_block(text: &[u8]) -> bool {
     let first = text.trim_ascii_start().first();
     matches!(
         first.map(u8::to_ascii_lowercase),
-        Some(b'b' | b's' | b'c' | b'e' | b'r' | b'a' | b'/' | b'-')
+        // A semicolon, or the end, may be all there is.
+        Some(b'b' | b's' | b'c' | b'e' | b'r' | b'a' | b'/' | b'-' | b';' | 0)
     )
 }
 

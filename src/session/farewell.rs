@@ -75,7 +75,7 @@ impl Session {
             handle.let_go().await;
         }
         if busy {
-            if let Err(error) = held.lease.cancel.cancel(CANCEL_TIMEOUT).await {
+            if let Err(error) = held.lease.record.cancel.cancel(CANCEL_TIMEOUT).await {
                 tracing::debug!(%error, "cancelling an abandoned query failed");
             }
             held.lease

@@ -6,6 +6,7 @@ use std::task::Poll;
 use tokio::time::sleep_until;
 
 use super::Session;
+use super::cancel::Waits;
 use super::end::End;
 use super::serve::Plan;
 use crate::cache::Follow;
@@ -37,7 +38,7 @@ impl Session {
 
     async fn follow(&mut self, follow: &mut Follow) -> Result<Followed, End> {
         let mut late = std::pin::pin!(sleep_until(follow.deadline()));
-        self.registered.handle().waits(true);
+        self.registered.handle().waits(Waits::Follow);
         let followed = poll_fn(|cx| {
             if follow.poll_done(cx).is_ready() || late.as_mut().poll(cx).is_ready() {
                 return Poll::Ready(Ok(Followed::Ended));
@@ -46,7 +47,7 @@ impl Session {
                 .map(|waited| waited.map(|()| Followed::Cancelled))
         })
         .await;
-        self.registered.handle().waits(false);
+        self.registered.handle().waits(Waits::No);
         followed
     }
 }

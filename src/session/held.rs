@@ -162,7 +162,7 @@ pub(super) struct Held {
 
 impl Held {
     pub(super) fn new(lease: Lease, generations: Option<&Arc<Generations>>) -> Self {
-        let pid = i32::from_be_bytes(lease.cancel.pid.to_be_bytes());
+        let pid = i32::from_be_bytes(lease.record.cancel.pid.to_be_bytes());
         let writes = generations.map(|generations| Writes::new(Arc::clone(generations), pid));
         let settings = Staged::new(Arc::clone(&lease.settings));
         Self {

@@ -9,6 +9,7 @@ mod backend;
 mod buffer;
 pub mod caching;
 pub mod cancel;
+pub mod census;
 mod client;
 mod clocked;
 mod context;
@@ -27,6 +28,7 @@ mod heal;
 mod held;
 mod link;
 mod lookup;
+mod moved;
 pub(crate) mod neutral;
 pub mod open;
 mod outbox;
@@ -54,7 +56,7 @@ use std::task::{Context, Poll};
 use tokio::time::Instant;
 
 use self::caching::Caching;
-use self::cancel::{CANCELLED, DRAIN, Handle, KILL, Registered};
+use self::cancel::{CANCELLED, DRAIN, Handle, KILL, LEAVE, Registered, Waits};
 use self::client::{Client, Front};
 use self::deferred::Deferred;
 use self::end::End;
@@ -129,6 +131,7 @@ impl Session {
         loop {
             match self.client.front()? {
                 Front::Request => {
+                    self.go_over();
                     if !self.answer_block().await? && !self.answer_cached().await? {
                         return Ok(());
                     }
@@ -210,14 +213,14 @@ impl Session {
                 }
                 if !queued {
                     queued = true;
-                    self.registered.handle().waits(true);
+                    self.registered.handle().waits(Waits::Queue);
                 }
                 self.poll_notice(&mut patience, cx)?;
                 self.poll_waiting(cx).map(|waited| waited.map(|()| None))
             })
             .await
         };
-        self.registered.handle().waits(false);
+        self.registered.handle().waits(Waits::No);
         match lease? {
             Some(Ok(lease)) => {
                 self.hold(lease, asked);
@@ -235,6 +238,9 @@ impl Session {
     fn poll_waiting(&mut self, cx: &mut Context<'_>) -> Poll<Result<(), End>> {
         let handle = self.registered.handle();
         check_flags(handle, cx, false)?;
+        if handle.has(LEAVE) {
+            return Poll::Ready(Err(End::Drained));
+        }
         if handle.lower(CANCELLED) {
             return Poll::Ready(Ok(()));
         }
@@ -282,7 +288,8 @@ impl Session {
 
     /// Takes the upstream into use: brings it to the client's settings, with the next request.
     fn hold(&mut self, lease: Lease, asked: Instant) {
-        self.registered.handle().hold(&lease.cancel);
+        let statements = self.state.statements.len();
+        self.registered.handle().hold(&lease.record, statements);
         let generations = self.caching.as_ref();
         let generations = generations.map(|_| self.pool.catalog.generations());
         let mut held = Box::new(Held::new(lease, generations));
@@ -303,6 +310,9 @@ impl Session {
         held.begin(std::mem::take(&mut self.deferred), first);
         if let Some(asking) = self.asking.take() {
             held.asks(asking);
+        }
+        if self.rules.mode == PoolMode::Session {
+            self.registered.handle().pinned(held.pins.mask());
         }
         self.held = Some(held);
     }

@@ -53,6 +53,17 @@ fn bit(state: SessionState) -> u16 {
     }
 }
 
+/// The reasons of a [`Pins::mask`] in words.
+pub(super) fn reasons(mask: u16) -> Vec<&'static str> {
+    let states = SessionState::ALL.into_iter();
+    let states = states.filter(|state| mask & bit(*state) != 0);
+    let session = (mask & SESSION_MODE != 0).then_some("session mode");
+    session
+        .into_iter()
+        .chain(states.map(SessionState::as_str))
+        .collect()
+}
+
 impl Pins {
     /// The pins of a session-mode pool.
     pub(super) fn session_mode() -> Self {
@@ -86,6 +97,11 @@ impl Pins {
 
     pub(super) fn has(&self, state: SessionState) -> bool {
         self.reasons & bit(state) != 0
+    }
+
+    /// All reasons, for [`reasons`].
+    pub(super) fn mask(&self) -> u16 {
+        self.reasons
     }
 
     /// Whether there is none, of any kind.

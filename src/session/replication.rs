@@ -1,13 +1,13 @@
 //! Replication connections (H109): passed through one to one, never pooled.
 
 use std::future::poll_fn;
-use std::sync::Arc;
 use std::task::Poll;
 
 use tokio::io::{AsyncWriteExt, copy_bidirectional};
 
 use super::cancel::{DRAIN, KILL, Registered};
 use super::end::End;
+use crate::pool::record::Record;
 use crate::pool::upstream::Upstream;
 use crate::stream::Stream;
 use crate::wire::frame;
@@ -30,7 +30,7 @@ pub async fn pass_through(
         return End::Client(error);
     }
     let handle = registered.handle();
-    handle.hold(&Arc::new(upstream.cancel));
+    handle.hold(&Record::new(upstream.cancel, &upstream.stream, 0), 0);
     let end = tokio::select! {
         copied = copy_bidirectional(&mut client, &mut upstream.stream) => match copied {
             Ok(_) => End::ClientClosed,

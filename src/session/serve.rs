@@ -66,6 +66,8 @@ impl Session {
         if matches!(self.deferred, Deferred::Failed(_)) {
             return Ok(upstream(Reason::Transaction));
         }
+        let now = Instant::now();
+        self.registered.handle().activity.asked(now);
         let inbox = std::mem::take(&mut self.client.inbox);
         let read = asked::read(inbox.bytes());
         let plan = read.map(|(asked, bytes)| {
@@ -79,7 +81,7 @@ impl Session {
                     caching: &caching,
                     state: &mut self.state,
                     user: self.pool.user(),
-                    now: Instant::now(),
+                    now,
                 },
                 pool: &self.pool,
             };

@@ -86,6 +86,7 @@ impl Session {
                 self.pool.metrics.add(Sum::Pins, 1);
                 held.pins.settled = true;
             }
+            self.registered.handle().pinned(held.pins.mask());
             return Ok(());
         }
         self.give_back().await;
@@ -134,6 +135,7 @@ impl Held {
     /// Takes the upstream back to what it was after its login; false when that failed.
     pub(super) async fn reset(&mut self) -> bool {
         let full = self.hidden == Some(Hidden::Opaque);
+        self.lease.resets();
         let sql = if full { FULL_RESET } else { LIGHT_RESET };
         if let Err(error) = self.ask(sql).await {
             tracing::debug!(%error, "reset failed");

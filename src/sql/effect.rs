@@ -209,6 +209,22 @@ pub enum SessionState {
 }
 
 impl SessionState {
+    /// Each of them.
+    pub const ALL: [Self; 12] = [
+        Self::TempTable,
+        Self::Listen,
+        Self::AdvisoryLock,
+        Self::HoldCursor,
+        Self::Prepared,
+        Self::Sequence,
+        Self::Seed,
+        Self::Load,
+        Self::Setting,
+        Self::ReplicationSlot,
+        Self::ReplicationOrigin,
+        Self::Backup,
+    ];
+
     /// The reason as metrics, logs and the console spell it.
     pub fn as_str(self) -> &'static str {
         match self {

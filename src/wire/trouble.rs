@@ -63,6 +63,9 @@ troubles! {
     STILL_WAITING = "PW0205", "00000",
         "Nothing is lost; see who holds the connections in the console, by SHOW POOLS and SHOW PINS.";
 
+    /// `DISABLE` in the console.
+    DISABLED = "PW0206", "57P03", "An administrator said DISABLE in the console; ENABLE ends it.";
+
     /// Nobody there, or no way there.
     UNREACHABLE = "PW0301", "08001",
         "Is Postgres running there, and can pgweir reach it? See upstream.url.";
@@ -109,6 +112,17 @@ troubles! {
     /// A name that nothing has.
     CONSOLE_NO_SUCH = "PW0508", "42704",
         "SHOW QUERIES and SHOW TABLES list what is known; PURGE alone forgets all.";
+    /// A database that is neither configured nor in use.
+    CONSOLE_NO_DATABASE = "PW0509", "3D000",
+        "SHOW DATABASES lists those that are configured or in use.";
+    /// SET of what only a restart changes.
+    CONSOLE_RESTART = "PW0510", "55P02",
+        "Change it in the configuration, and start pgweir again.";
+    /// RELOAD or SET with a configuration that does not hold together.
+    CONSOLE_NOT_RELOADED = "PW0511", "F0000",
+        "pgweir check reads the configuration without using it.";
+    /// An order to a process that ends.
+    CONSOLE_STOPPING = "PW0512", "57P03", "SHUTDOWN, without more, ends it at once.";
 }
 
 #[cfg(test)]

@@ -42,7 +42,7 @@ impl Figures {
             misses: number(&row[4]),
             bypasses: number(&row[5]),
             reason: row[6].clone(),
-            text: row[7].clone(),
+            text: row.last().unwrap().clone(),
         });
         Self {
             hits: number(&hits[1]),

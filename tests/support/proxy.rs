@@ -115,8 +115,17 @@ impl Proxy {
         panic!("pgweir does not start: {}", said.join("\n"));
     }
 
+    /// Another process with the same configuration file on the same address.
+    pub(crate) fn successor(&self) -> Self {
+        let file = self.file("proxy.toml");
+        Self::launch_at(self.address, &["-c", file.to_str().unwrap()]).unwrap()
+    }
+
     fn launch(arguments: &[&str]) -> Result<Self, Vec<String>> {
-        let address = SocketAddr::from(([127, 0, 0, 1], free_port()));
+        Self::launch_at(SocketAddr::from(([127, 0, 0, 1], free_port())), arguments)
+    }
+
+    fn launch_at(address: SocketAddr, arguments: &[&str]) -> Result<Self, Vec<String>> {
         let mut command = command(&["setpriv", "--pdeathsig", "KILL"]); // it dies with the thread that started it
         command
             .arg("--listen")

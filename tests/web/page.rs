@@ -5,8 +5,9 @@ use std::path::Path;
 use std::process::Command;
 use std::time::Duration;
 
-use serde_json::Value;
 use tokio::time::Instant;
+
+use serde_json::Value;
 
 use super::{cached, queries, traffic, with_a_hit};
 use crate::support::postgres::Postgres;

@@ -38,7 +38,7 @@ use tokio::time::{Instant, MissedTickBehavior, interval_at};
 use self::history::History;
 use self::text::Format;
 use super::view::{Detail, View};
-use super::{Facts, Purge};
+use super::{Dialect, Facts, Purge, Show};
 
 /// Listeners of `/api/v1/events`. Each holds a connection for as long as it likes.
 const LISTENERS_MAX: usize = 16;
@@ -194,7 +194,10 @@ async fn ready(State(site): State<Arc<Site>>) -> Response {
 }
 
 async fn config(State(site): State<Arc<Site>>) -> Response {
-    say(StatusCode::OK, &json::table(&site.source.config()))
+    say(
+        StatusCode::OK,
+        &json::table(&site.source.show(Show::Config, Dialect::Whole)),
+    )
 }
 
 async fn past(State(site): State<Arc<Site>>) -> Response {

@@ -924,7 +924,7 @@ fn text_names(text: &str) -> bool {
             Token::Semicolon => false,
             Token::Open => before(2).is_some_and(|two| {
                 let word = text[two.start..two.end].to_ascii_lowercase();
-                two.kind == Token::Word && word != "as" && word != "materialized"
+                word != "as" && word != "materialized"
             }),
             _ => true,
         })

@@ -1,0 +1,232 @@
+//! The whole life of a connection that has logged in: a session, replication, or the console.
+
+use std::sync::Arc;
+use std::sync::atomic::Ordering;
+
+use tokio::io::AsyncWriteExt;
+
+use super::end::Running;
+use super::facts::Known;
+use super::{CONSOLES_MAX, Door, Rules, TURNED_AWAY_TIMEOUT};
+use crate::admin::Dialect;
+use crate::admin::console::Console;
+use crate::cache::generation::WriteSet;
+use crate::limits::Counted;
+use crate::pool::{LeaseError, upstream};
+use crate::session::Session;
+use crate::session::cancel::{DRAIN, Handle, KILL, Registered, Waits};
+use crate::session::census::{Purpose, Who};
+use crate::session::end::End;
+use crate::session::greet::Login;
+use crate::session::open::Refused;
+use crate::session::replication;
+use crate::stream::Stream;
+use crate::wire::error::PgError;
+use crate::wire::startup::Replication;
+use crate::wire::trouble;
+
+impl Door {
+    /// A session's whole life. The rules are held only while it starts.
+    pub(super) async fn serve(
+        &self,
+        login: Box<Login>,
+        rules: Arc<Rules>,
+        running: Running,
+    ) -> End {
+        if rules.admin.is_console(&login.database) {
+            // Nobody waits for the console's clients when the process ends.
+            let _running = Running::new(&self.consoles_running);
+            drop(running);
+            return Box::pin(self.console(login, rules)).await;
+        }
+        if login.replication != Replication::Off {
+            return Box::pin(self.replicate(login, rules)).await;
+        }
+        match Box::pin(self.open(login, rules)).await {
+            Ok((session, counted)) => {
+                let end = session.run().await;
+                drop((counted, running));
+                end
+            }
+            Err(end) => end,
+        }
+    }
+
+    async fn open(
+        &self,
+        login: Box<Login>,
+        rules: Arc<Rules>,
+    ) -> Result<(Box<Session>, [Counted; 2]), End> {
+        let (user, database) = (&login.user, &login.database);
+        let prepared = self.count(user, database, &rules).and_then(|counted| {
+            let found = self.pools.find(database, user, &login.credential)?;
+            let registered = self.register(&login, &counted, Purpose::Queries)?;
+            registered.handle().joins(&found.pool);
+            Ok((counted, found, registered))
+        });
+        let (counted, found, registered) = match prepared {
+            Ok(prepared) => prepared,
+            Err(error) => return Err(refuse(login.stream, login.pending, error.into()).await),
+        };
+        self.wait_for_resume(&login, registered.handle()).await?;
+        let draining = self.draining.load(Ordering::Acquire);
+        let caching = self.caching.as_ref();
+        let caching = caching.map(|shared| shared.join(&found.pool, database, user));
+        let found = (found, caching);
+        let Login {
+            stream,
+            pending,
+            settings,
+            ..
+        } = *login;
+        let handle = Arc::clone(registered.handle());
+        handle.waits(Waits::Queue);
+        let opening = Session::open((stream, pending), &settings, found, registered);
+        let opened = tokio::select! {
+            biased;
+            () = handle.raised(KILL) => return Err(End::Killed),
+            opened = opening => opened,
+        };
+        handle.waits(Waits::No);
+        match opened {
+            Ok(session) if draining => {
+                session.drain();
+                Ok((session, counted))
+            }
+            Ok(session) => Ok((session, counted)),
+            Err((stream, refused)) => Err(refuse(stream, Vec::new(), refused).await),
+        }
+    }
+
+    /// The whole life of a client of the console.
+    async fn console(&self, login: Box<Login>, rules: Arc<Rules>) -> End {
+        let (user, database) = (&login.user, &login.database);
+        let full = || {
+            let text = format!("{CONSOLES_MAX} clients are using the console already");
+            PgError::fatal(&trouble::CONSOLE_FULL, text)
+        };
+        let prepared = self.count(user, database, &rules).and_then(|counted| {
+            let role = rules.admin.role(user, rules.auth_mode);
+            let role = role.ok_or_else(|| not_for_you(user))?;
+            if login.replication != Replication::Off {
+                return Err(PgError::fatal(
+                    &trouble::CONSOLE_CANNOT,
+                    "the console cannot be replicated",
+                ));
+            }
+            let permit = self.consoles.try_acquire().map_err(|_none| full())?;
+            let registered = self.register(&login, &counted, Purpose::Console)?;
+            Ok((counted, permit, role, registered))
+        });
+        let (counted, permit, role, registered) = match prepared {
+            Ok(prepared) => prepared,
+            Err(error) => return refuse(login.stream, login.pending, error.into()).await,
+        };
+        drop(rules);
+        if self.draining.load(Ordering::Acquire) {
+            registered.handle().raise(DRAIN);
+        }
+        let facts = Arc::<Known>::clone(&self.facts);
+        let client = (login.stream, login.pending);
+        let dialect = match login.database.as_str() {
+            "pgbouncer" => Dialect::PgBouncer,
+            _ => Dialect::Whole,
+        };
+        let console = Console::new(client, registered, facts, (login.user, role, dialect));
+        let end = console.run().await;
+        drop((counted, permit));
+        end
+    }
+
+    /// A replication connection's whole life: it has an upstream of its own.
+    async fn replicate(&self, login: Box<Login>, rules: Arc<Rules>) -> End {
+        let (user, database) = (&login.user, &login.database);
+        let prepared = self.count(user, database, &rules).and_then(|counted| {
+            let purpose = Purpose::Replication(login.replication);
+            let registered = self.register(&login, &counted, purpose)?;
+            let pools = &self.pools;
+            let upstream = pools.replication_login(database, user, &login.credential)?;
+            Ok((counted, registered, upstream))
+        });
+        let (_counted, registered, mut upstream) = match prepared {
+            Ok(prepared) => prepared,
+            Err(error) => return refuse(login.stream, login.pending, error.into()).await,
+        };
+        if let Err(end) = self.wait_for_resume(&login, registered.handle()).await {
+            return end;
+        }
+        let mode: &[u8] = match login.replication {
+            Replication::Database => b"database",
+            Replication::Off | Replication::Physical => b"true",
+        };
+        let replication = (b"replication".as_slice().into(), mode.into());
+        upstream.parameters.push(replication);
+        upstream.parameters.extend(login.settings);
+        match upstream::connect(&upstream).await {
+            Ok(upstream) => {
+                let client = (login.stream, login.pending);
+                // With a database it takes SQL as well, which nobody reads: as long as it is there,
+                // nothing of the database is answered from memory.
+                let pid = i32::from_be_bytes(upstream.cancel.pid.to_be_bytes());
+                let _until_it_is_gone = (login.replication == Replication::Database).then(|| {
+                    let generations = self.pools.generations(database);
+                    generations.mark(&WriteSet::Everything, generations.epoch(), pid)
+                });
+                replication::pass_through(client, upstream, &registered).await
+            }
+            Err(error) => {
+                let refused = LeaseError::Connect(Arc::new(error)).into();
+                refuse(login.stream, login.pending, refused).await
+            }
+        }
+    }
+
+    /// A client of a paused database waits before it gets its greeting.
+    async fn wait_for_resume(&self, login: &Login, handle: &Handle) -> Result<(), End> {
+        let valve = self.pools.valve(&login.database);
+        if !valve.is_paused() {
+            return Ok(());
+        }
+        handle.waits(Waits::Queue);
+        let waited = tokio::select! {
+            () = valve.opened() => Ok(()),
+            () = login.stream.closed() => Err(End::ClientClosed),
+            () = handle.raised(KILL) => Err(End::Killed),
+            () = handle.raised(DRAIN) => Err(End::Drained),
+        };
+        handle.waits(Waits::No);
+        waited
+    }
+
+    /// The client's place among all clients; `counted` knows its name and its database's.
+    fn register(
+        &self,
+        login: &Login,
+        counted: &[Counted; 2],
+        purpose: Purpose,
+    ) -> Result<Registered, PgError> {
+        let [user, database] = counted.each_ref().map(Counted::name);
+        let application = b"application_name";
+        let mut latest = login.settings.iter().rev();
+        let named = latest.find(|(name, _)| name.eq_ignore_ascii_case(application));
+        let name = named.map(|(_, value)| &**value).unwrap_or_default();
+        let who = Who::new(&login.stream, user, database, purpose).named(name);
+        let no_key =
+            |_unspecified| PgError::fatal(&trouble::NO_RANDOM, "no random bytes for a cancel key");
+        self.registry.enter(login.minor >= 2, who).map_err(no_key)
+    }
+}
+
+/// What a client is told that may not even look.
+fn not_for_you(user: &str) -> PgError {
+    let text = format!("user \"{user}\" may not use the console");
+    PgError::fatal(&trouble::CONSOLE_CLOSED, text)
+}
+
+/// Tells a client that has logged in why there is no session for it.
+async fn refuse(mut stream: Stream, mut words: Vec<u8>, refused: Refused) -> End {
+    words.extend_from_slice(&refused.frame);
+    let tell = async { stream.write_all(&words).await.is_ok() && stream.shutdown().await.is_ok() };
+    let _told = tokio::time::timeout(TURNED_AWAY_TIMEOUT, tell).await;
+    End::Refused(Box::new(refused))
+}

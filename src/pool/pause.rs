@@ -1,0 +1,89 @@
+//! Closing upstreams on purpose: PAUSE and RECONNECT.
+
+use std::sync::Arc;
+use std::sync::atomic::Ordering;
+
+use super::Pool;
+use super::pools::Found;
+use super::record::Record;
+
+impl Pool {
+    /// Upstreams made so far are closed: the idle ones now, the others when they come back
+    /// (PgBouncer's RECONNECT).
+    pub fn reconnect(&self) {
+        self.source.reconnects.fetch_add(1, Ordering::Release);
+        self.sweep();
+    }
+
+    /// Sessions are to use another pool from now on. Those that are in line already are served.
+    pub(super) fn retire(&self, successor: Found) {
+        self.source.retired.store(true, Ordering::SeqCst);
+        // Another one cannot have been set: a pool is retired when it leaves the map of pools.
+        let _first = self.successor.set(successor).is_ok();
+        self.reconnect();
+    }
+
+    /// The pool to use instead of this one, if it is of an earlier configuration.
+    pub fn successor(&self) -> Option<&Found> {
+        self.successor.get()
+    }
+
+    /// Closes idle upstreams, and waits until those in use have come back and been closed, too. The
+    /// valve is closed already, so nobody gets a new one.
+    pub async fn drain(&self) {
+        self.sweep();
+        self.live.none().await;
+    }
+
+    /// An upstream was given back: if that was while the pause began, nobody else closes it.
+    pub(super) fn came_back(&self) {
+        if self.valve.is_paused() || self.successor.get().is_some() {
+            self.sweep();
+        }
+    }
+
+    /// Closes the idle upstreams that nobody may have any more.
+    fn sweep(&self) {
+        let mut kept = Vec::new();
+        while self.inner.state().idle_connections > 0 {
+            let Some(mut slot) = self.look() else {
+                break;
+            };
+            let current = slot
+                .as_ref()
+                .is_some_and(|warm| self.is_current(&warm.record));
+            if current && !self.valve.is_paused() && self.successor.get().is_none() {
+                kept.push(slot);
+            } else {
+                *slot = None;
+            }
+        }
+    }
+
+    /// Waits until those that have to be closed have been.
+    pub async fn renewed(&self) {
+        self.live
+            .until(|all| all.values().all(|record| self.is_current(record)))
+            .await;
+    }
+
+    /// All upstreams, pinned ones too.
+    pub fn upstreams(&self) -> Vec<Arc<Record>> {
+        self.live.all()
+    }
+
+    /// Logins under way.
+    pub fn connecting(&self) -> usize {
+        self.source.connecting.load(Ordering::Relaxed)
+    }
+
+    /// Whether it stays when it comes back.
+    pub fn is_current(&self, record: &Record) -> bool {
+        self.source.is_current(record) && self.successor.get().is_none()
+    }
+
+    /// Upstreams there may be, pinned ones aside.
+    pub fn size_max(&self) -> usize {
+        self.limits.size_max
+    }
+}
