@@ -27,7 +27,7 @@ use std::net::IpAddr;
 use std::path::PathBuf;
 use std::time::Duration;
 
-pub use cache::{Cache, Effects, ForeignTables, RowSecurity};
+pub use cache::{Cache, Effects, Footprint, ForeignTables, RowSecurity};
 pub use fault::Fault;
 pub(crate) use fault::nearest;
 pub use flags::{Environment, Flags, environment};

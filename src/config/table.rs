@@ -11,8 +11,8 @@ use super::target::{ChannelBinding, SessionAttrs, Target, UpstreamTls};
 use super::value::{Perhaps, Value};
 use super::word::{Word, words};
 use super::{
-    Admin, Auth, AuthMode, Cache, Config, Database, ForeignTables, Listen, ListenTls, Log,
-    LogFormat, PinPolicy, Pool, PoolMode, RowSecurity, TlsMode, User,
+    Admin, Auth, AuthMode, Cache, Config, Database, Footprint, ForeignTables, Listen, ListenTls,
+    Log, LogFormat, PinPolicy, Pool, PoolMode, RowSecurity, TlsMode, User,
 };
 use crate::amount::{Share, Size};
 use crate::cache::rules::{Level, Mode, Rule};
@@ -100,6 +100,8 @@ pub static SETTINGS: &[Setting<Config>] = settings! { Config;
         => cache.row_security: "refuse or keyed: tables under row security";
     "cache.foreign_tables", Is("refuse"), Live
         => cache.foreign_tables: "refuse or ttl: tables that others change";
+    "cache.footprint", Is("off"), Live
+        => cache.footprint: "on: ask the server what triggers and functions wrote";
     "admin.address" ["admin-listen", "HOST:PORT"], Is("127.0.0.1:6433"), Restart
         => admin.address: "HTTP: /metrics, /healthz, /readyz, /api/v1; \"\" is off";
     "admin.token", Unset, Live
@@ -174,6 +176,7 @@ words! {
     Mode { On = "on", Shadow = "shadow" }
     RowSecurity { Refuse = "refuse", Keyed = "keyed" }
     ForeignTables { Refuse = "refuse", Ttl = "ttl" }
+    Footprint { Off = "off", On = "on" }
 }
 
 fn tls_mode(config: &mut Config) {
@@ -275,6 +278,7 @@ fn blank_cache() -> Cache {
         audit: Share::default(),
         row_security: RowSecurity::Refuse,
         foreign_tables: ForeignTables::Refuse,
+        footprint: Footprint::Off,
         functions: BTreeMap::new(),
         triggers: BTreeMap::new(),
         rules: Vec::new(),

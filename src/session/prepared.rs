@@ -240,6 +240,7 @@ impl Link<'_> {
             Note::None
             | Note::Duplicate { .. }
             | Note::Settings
+            | Note::Locks { .. }
             | Note::Described(_)
             | Note::Refused(_) => {}
         }
