@@ -331,6 +331,8 @@ impl Link<'_> {
         scratch: &mut Vec<u8>,
     ) -> Result<bool, End> {
         self.held.used.clear();
+        // A question that an error skipped is not answered any more.
+        self.held.asks_locks &= !self.held.replies.is_empty();
         if let Some(series) = self.held.series.ready() {
             self.client.inbox.prepend(&series);
             return Ok(true);
