@@ -84,6 +84,8 @@ pub struct Door {
     facts: Arc<Known>,
     turned_away: Arc<Semaphore>,
     draining: Arc<AtomicBool>,
+    /// While draining: clients that come from now on are told to go as soon as they are in.
+    last_call: AtomicBool,
     /// The cache, unless it is off.
     caching: Option<Arc<Shared>>,
     /// How many connections have a task, those of the console aside.
@@ -172,6 +174,7 @@ impl Door {
             consoles: Semaphore::new(CONSOLES_MAX),
             turned_away: Arc::new(Semaphore::new(TURNED_AWAY_MAX)),
             draining,
+            last_call: AtomicBool::new(false),
             running,
             consoles_running: watch::Sender::new(0),
         };

@@ -319,8 +319,13 @@ impl Registry {
 
     /// Raises `flags` on the sessions of clients that came for this.
     pub(crate) fn raise_all(&self, flags: u8, of: impl Fn(Purpose) -> bool) {
+        self.raise(flags, |handle| of(handle.purpose()));
+    }
+
+    /// Raises `flags` on these sessions.
+    pub(crate) fn raise(&self, flags: u8, on: impl Fn(&Handle) -> bool) {
         for handle in self.all() {
-            if of(handle.who.purpose) {
+            if on(&handle) {
                 handle.raise(flags);
             }
         }
