@@ -5,10 +5,12 @@ use std::net::SocketAddr;
 use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 use std::thread;
 
+use tempfile::TempDir;
+
 use crate::support::eventually;
 use crate::support::postgres::Postgres;
 use crate::support::proxy::Proxy;
-use crate::support::wire::{Client, terminate};
+use crate::support::wire::{Client, cancel, query, terminate};
 
 /// Clients that connect for each transaction.
 const CLIENTS: usize = 8;
@@ -174,4 +176,60 @@ fn sigterm_to_the_old_one_loses_no_query() {
     let resets = load.resets.load(Ordering::Relaxed);
     // Each client may have met the closing listener once.
     assert!(resets <= 2 * CLIENTS, "{resets} connections were reset");
+}
+
+/// Two processes that meet in a folder, and a query that runs in the first.
+fn peers() -> (Postgres, TempDir, Proxy, Proxy, Client) {
+    let postgres = Postgres::start();
+    let folder = TempDir::new().unwrap();
+    let text = format!("listen.peers = {:?}\n", folder.path());
+    let first = Proxy::configured(postgres.address, &text);
+    let second = Proxy::configured(postgres.address, &text);
+    let mut client = first.client();
+    client.send(&query("select pg_sleep(60)")).unwrap();
+    let running = "state = 'active' and query like '%pg_sleep%'";
+    eventually("the query to run", || {
+        (Postgres::upstreams(&mut postgres.admin(), running) == 1).then_some(())
+    });
+    (postgres, folder, first, second, client)
+}
+
+const CANCELLED: &str = "57014 canceling statement due to user request";
+
+#[test]
+fn a_cancel_that_reaches_the_wrong_process_is_handed_on() {
+    let (_postgres, folder, first, second, mut client) = peers();
+    let key = client.key();
+    let mut wrong_secret = key.clone();
+    wrong_secret[7] ^= 1;
+    let mut of_nobody = key.clone();
+    // Another process's number.
+    of_nobody[0] ^= 0x2a;
+    for key in [wrong_secret, of_nobody] {
+        cancel(second.address, &key).unwrap();
+    }
+    assert!(!client.has_answer(), "a wrong key was good enough");
+    cancel(second.address, &key).unwrap();
+    assert_eq!(client.until(b'Z').unwrap().error_text(), CANCELLED);
+    assert_eq!(client.value("select 1"), "1");
+    drop(client);
+    let files = || std::fs::read_dir(folder.path()).unwrap().count();
+    assert_eq!(files(), 2);
+    for proxy in [first, second] {
+        proxy.stop();
+    }
+    assert_eq!(files(), 0, "they leave nothing behind");
+}
+
+/// Its listener is closed: only the other one can be asked.
+#[test]
+fn a_process_that_drains_still_hears_of_cancels() {
+    let (_postgres, _folder, first, second, mut client) = peers();
+    first.signal("TERM");
+    eventually("the listener to be closed", || {
+        Client::open(first.address).is_err().then_some(())
+    });
+    cancel(second.address, &client.key()).unwrap();
+    assert_eq!(client.until(b'E').unwrap().error_text(), CANCELLED);
+    first.ended();
 }

@@ -52,10 +52,7 @@ impl Door {
                 none(&self.running).await;
             }
         };
-        if tokio::time::timeout(patience, all_told)
-            .await
-            .is_err()
-        {
+        if tokio::time::timeout(patience, all_told).await.is_err() {
             tracing::warn!("listen.shutdown_timeout is over: ending the remaining sessions");
             self.registry.raise_all(KILL, is_client);
             // Those that still do not end are ended with the process.

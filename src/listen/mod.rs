@@ -5,6 +5,7 @@ mod end;
 mod facts;
 mod lives;
 pub mod orders;
+mod peers;
 mod people;
 mod stats;
 mod upstreams;
@@ -13,6 +14,7 @@ mod view;
 use std::future::poll_fn;
 use std::io;
 use std::net::SocketAddr;
+use std::path::PathBuf;
 use std::sync::Arc;
 use std::sync::atomic::AtomicBool;
 use std::task::Poll;
@@ -27,6 +29,7 @@ use tokio::sync::{Semaphore, watch};
 use self::end::Running;
 use self::facts::Known;
 use self::orders::{Desk, Orders};
+use self::peers::Peers;
 use self::upstreams::Questions;
 use crate::admin::http;
 use crate::cache;
@@ -78,6 +81,7 @@ pub struct Door {
     tls: Acceptor,
     pools: Arc<Pools>,
     registry: Arc<Registry>,
+    peers: Option<Peers>,
     counts: Arc<Counts>,
     cancels: Semaphore,
     consoles: Semaphore,
@@ -98,6 +102,8 @@ pub struct Door {
 pub enum Error {
     #[error("listen.tls: {0}")]
     Tls(#[from] crate::tls::Error),
+    #[error("listen.peers = {0}: {1}")]
+    Peers(PathBuf, io::Error),
     #[error("{0}")]
     Users(#[from] greet::NoRandom),
 }
@@ -141,6 +147,18 @@ fn caching(config: &Config) -> Option<Arc<Shared>> {
     Some(Shared::new(cache::Cache::new(limits), policy))
 }
 
+/// Takes this process's place among its peers, if it may have any, and answers them from now on.
+fn meet_peers(listen: &Listen) -> Result<(Option<Peers>, Arc<Registry>), Error> {
+    let Some(folder) = &listen.peers else {
+        return Ok((None, Arc::default()));
+    };
+    let (peers, listener) =
+        Peers::join(folder).map_err(|error| Error::Peers(folder.clone(), error))?;
+    let registry = Arc::new(Registry::new(Some(peers.number())));
+    tokio::spawn(peers::serve(listener, Arc::clone(&registry)));
+    Ok((Some(peers), registry))
+}
+
 impl Door {
     /// Takes up to a tenth of a second, because passwords are hashed.
     ///
@@ -150,7 +168,8 @@ impl Door {
         let config = &loaded.config;
         let pools = Arc::new(Pools::new(plan(config)));
         let caching = caching(config);
-        let (registry, counts) = (Arc::<Registry>::default(), Arc::<Counts>::default());
+        let (peers, registry) = meet_peers(&config.listen)?;
+        let counts = Arc::<Counts>::default();
         let draining = Arc::<AtomicBool>::default();
         let running = watch::Sender::new(0);
         let (desk, orders) = Desk::new();
@@ -169,6 +188,7 @@ impl Door {
             pools,
             caching,
             registry,
+            peers,
             counts,
             cancels: Semaphore::new(CANCELS_MAX),
             consoles: Semaphore::new(CONSOLES_MAX),
@@ -309,12 +329,21 @@ impl Door {
             }
             Ok(Greeting::Cancel { pid, key, stream }) => {
                 if let Ok(_permit) = self.cancels.acquire().await {
-                    self.registry.cancel(pid, &key).await;
+                    self.cancel(pid, &key).await;
                 }
                 drop(stream);
             }
             Err(GreetError::HungUp) => tracing::debug!(%peer, "hung up before logging in"),
             Err(error) => tracing::warn!(%peer, %error, "not logged in"),
+        }
+    }
+
+    /// Acts on a CancelRequest, whosever client sent it.
+    async fn cancel(&self, pid: u32, key: &[u8]) {
+        let peers = self.peers.as_ref();
+        match peers.and_then(|peers| Some((peers, peers.other(pid)?))) {
+            Some((peers, other)) => peers.hand_on(other, pid, key).await,
+            None => self.registry.cancel(pid, key).await,
         }
     }
 
