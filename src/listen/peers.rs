@@ -79,8 +79,10 @@ impl Peers {
         let mut stream = UnixStream::connect(socket(&self.folder, to)).await?;
         stream.write_all(&startup::encode_cancel(pid, key)).await?;
         // Nothing is answered: it closes when it is done.
-        stream.read(&mut [0]).await?;
-        Ok(())
+        match stream.read(&mut [0]).await? {
+            0 => Ok(()),
+            _ => Err(io::ErrorKind::InvalidData.into()),
+        }
     }
 }
 
