@@ -1,5 +1,7 @@
 //! A process takes over from another under load, and no query is lost.
 
+mod sockets;
+
 use std::io;
 use std::net::SocketAddr;
 use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};

@@ -7,6 +7,7 @@ mod lives;
 pub mod orders;
 mod peers;
 mod people;
+mod sockets;
 mod stats;
 mod upstreams;
 mod view;
@@ -23,13 +24,14 @@ use std::time::Duration;
 use arc_swap::ArcSwap;
 use socket2::{SockRef, TcpKeepalive};
 use tokio::io::AsyncWriteExt;
-use tokio::net::{TcpListener, TcpSocket, TcpStream};
+use tokio::net::{TcpListener, TcpStream};
 use tokio::sync::{Semaphore, watch};
 
 use self::end::Running;
 use self::facts::Known;
 use self::orders::{Desk, Orders};
 use self::peers::Peers;
+pub use self::sockets::{Passed, PassedError};
 use self::upstreams::Questions;
 use crate::admin::http;
 use crate::cache;
@@ -387,30 +389,3 @@ fn tune(tcp: &TcpStream) -> io::Result<()> {
 
 /// Connections that wait to be accepted: as many as the system allows.
 const BACKLOG: u32 = 4096;
-
-/// Binds `address`; with `shared`, others may as well, and the system deals new connections out.
-///
-/// # Errors
-/// The system's.
-pub async fn bind(address: &str, shared: bool) -> io::Result<TcpListener> {
-    let mut failed = io::Error::new(io::ErrorKind::InvalidInput, "no address of that name");
-    for address in tokio::net::lookup_host(address).await? {
-        match bind_to(address, shared) {
-            Ok(listener) => return Ok(listener),
-            Err(error) => failed = error,
-        }
-    }
-    Err(failed)
-}
-
-fn bind_to(address: SocketAddr, shared: bool) -> io::Result<TcpListener> {
-    let socket = if address.is_ipv4() {
-        TcpSocket::new_v4()
-    } else {
-        TcpSocket::new_v6()
-    }?;
-    socket.set_reuseaddr(true)?;
-    socket.set_reuseport(shared)?;
-    socket.bind(address)?;
-    socket.listen(BACKLOG)
-}
