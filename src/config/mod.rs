@@ -77,6 +77,8 @@ pub struct Listen {
     pub login_timeout: Duration,
     /// Other processes may listen on the same address (SO_REUSEPORT).
     pub reuse_port: bool,
+    /// Where processes meet that clients may take for each other, to hand on cancels.
+    pub peers: Option<PathBuf>,
     /// After SIGTERM, how long running transactions may take to end.
     pub shutdown_timeout: Duration,
     pub tls: ListenTls,

@@ -52,6 +52,8 @@ pub static SETTINGS: &[Setting<Config>] = settings! { Config;
         => listen.login_timeout: "From accept to the end of the login";
     "listen.reuse_port", Is("false"), Restart
         => listen.reuse_port: "Let a second process listen on the same address, to take over";
+    "listen.peers", Unset, Restart
+        => listen.peers: "Folder where such processes meet, to hand on each other's cancels";
     "listen.shutdown_timeout", Is("30s"), Live
         => listen.shutdown_timeout: "How long running transactions may take after SIGTERM";
     "pool.mode" ["pool-mode", "MODE"], Is("transaction"), Live
@@ -208,6 +210,7 @@ pub(super) fn blank() -> Config {
             clients_per_address_max: 0,
             login_timeout: Duration::ZERO,
             reuse_port: false,
+            peers: None,
             shutdown_timeout: Duration::ZERO,
             tls: ListenTls {
                 mode: TlsMode::Disable,
