@@ -79,7 +79,11 @@ troubles! {
     /// Whoever answers there is no Postgres.
     NO_POSTGRES = "PW0305", "08P01", "Does upstream.url lead to a Postgres?";
     /// The login upstream needs what we do not have.
-    UPSTREAM_LOGIN = "PW0306", "28000", "See the password and channel_binding in upstream.url.";
+    UPSTREAM_LOGIN = "PW0306", "28000",
+        "See the password and channel_binding in upstream.url, or the user's password in [[users]].";
+    /// Postgres refused a client whom we have let in.
+    UPSTREAM_REFUSED = "PW0307", "28P01",
+        "It was Postgres that refused: see the password that pgweir has for this user (upstream.url, [[users]], databases.NAME.password), and pg_hba.conf.";
 
     /// A transaction block in a pool of statement mode.
     NO_TRANSACTIONS = "PW0401", "0A000", "Set pool.mode = \"transaction\" for this database.";
