@@ -64,7 +64,7 @@ pub(super) enum Boarding {
     Alone,
 }
 
-type Shard = HashMap<Arc<[u8]>, Arc<Flight>>;
+type Shard = HashMap<Arc<[u8]>, Arc<Flight>, foldhash::quality::RandomState>;
 
 /// All answers in the making.
 #[derive(Debug)]

@@ -96,10 +96,10 @@ pub(super) struct Clocked {
 }
 
 impl Clocked {
-    /// Just leased.
-    pub(super) fn new() -> Self {
+    /// Leased at this moment.
+    pub(super) fn new(leased: Instant) -> Self {
         Self {
-            leased: Instant::now(),
+            leased,
             asked: None,
             requests: VecDeque::new(),
             open: false,
@@ -169,6 +169,11 @@ impl Clocked {
         }
     }
 
+    /// The time, read once for each batch of answers.
+    pub(super) fn now(&mut self) -> Instant {
+        *self.now.get_or_insert_with(Instant::now)
+    }
+
     /// Another batch of answers is here.
     pub(super) fn batch(&mut self) {
         self.now = None;
@@ -206,7 +211,7 @@ impl Clocked {
     }
 
     fn count(&mut self, request: &Request, status: Status, metrics: &Handle) {
-        let now = *self.now.get_or_insert_with(Instant::now);
+        let now = self.now();
         let upstream = now.saturating_duration_since(request.since.max(self.leased));
         metrics.spend(Sum::UpstreamTime, upstream);
         if !request.client.is_zero() {
@@ -277,7 +282,7 @@ mod tests {
         let ms = Duration::from_millis;
         let asked = Instant::now();
         tokio::time::advance(ms(5)).await;
-        let mut clocked = Clocked::new();
+        let mut clocked = Clocked::new(Instant::now());
         clocked.asked(asked, &handle);
         clocked.executes(None);
         clocked.sent(Kind::Query, true);
@@ -314,7 +319,7 @@ mod tests {
         let metrics = Metrics::default();
         let handle = metrics.handle("d", "u");
         let ms = Duration::from_millis;
-        let mut clocked = Clocked::new();
+        let mut clocked = Clocked::new(Instant::now());
         clocked.asked(Instant::now(), &handle);
         for _ in 0..2 {
             clocked.executes(None);
