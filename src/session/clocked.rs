@@ -3,7 +3,6 @@
 //! The clock is read once when a request comes, once when an upstream is there, and once for each
 //! batch of bytes that the upstream answers.
 
-use std::collections::VecDeque;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -12,6 +11,8 @@ use tokio::time::Instant;
 use super::client::Client;
 use super::shapes::Known;
 use crate::cache::entry::Entry;
+use crate::few::Few;
+use crate::metrics::histogram::Took;
 use crate::metrics::shape::Split;
 use crate::metrics::{Handle, Sum};
 use crate::reason::Reason;
@@ -41,6 +42,7 @@ pub(super) fn answered(
     } else {
         metrics.to_first.record(took);
         metrics.to_last.record(took);
+        let took = Took::new(took);
         known.stats.took(took, took, Split::default());
     }
     known.stats.sent(entry.row_count, entry.rows.len() as u64);
@@ -82,7 +84,7 @@ pub(super) struct Clocked {
     /// When the request was read for which it was leased.
     asked: Option<Instant>,
     /// Bounded as the reply queue is.
-    requests: VecDeque<Request>,
+    requests: Few<Request>,
     /// The latest request has not come to its end.
     open: bool,
     /// The first request came to its end with this status.
@@ -101,7 +103,7 @@ impl Clocked {
         Self {
             leased,
             asked: None,
-            requests: VecDeque::new(),
+            requests: Few::default(),
             open: false,
             ended: None,
             transaction: None,
@@ -221,8 +223,9 @@ impl Clocked {
             let to_last = now.saturating_duration_since(request.since);
             let first = request.first.unwrap_or(now);
             let to_first = first.saturating_duration_since(request.since);
-            metrics.to_first.record(to_first);
-            metrics.to_last.record(to_last);
+            let (to_first, to_last) = (Took::new(to_first), Took::new(to_last));
+            metrics.to_first.count(to_first);
+            metrics.to_last.count(to_last);
             if let Some(known) = &request.known {
                 known.stats.sent(request.rows, request.bytes);
                 let queue = self.leased.saturating_duration_since(request.since);
