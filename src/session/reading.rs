@@ -160,6 +160,7 @@ impl Link<'_> {
             types,
             values: None,
             describe: true,
+            apart: false,
             followed: None,
         };
         Desk {

@@ -222,6 +222,7 @@ impl Clerk<'_> {
                 types: &[],
                 values: None,
                 describe: true,
+                apart: self.begun,
                 followed: self.waited.map(|waited| &waited.follow),
             };
             let plan = match self.desk.look(query) {
@@ -273,6 +274,7 @@ impl Clerk<'_> {
                 types,
                 values: form.values,
                 describe: form.describes_portal,
+                apart: self.begun,
                 followed: self.waited.map(|waited| &waited.follow),
             };
             let parsed = || {
@@ -312,6 +314,7 @@ impl Clerk<'_> {
             types,
             values: form.values,
             describe: form.describes_portal,
+            apart: self.begun,
             followed: self.waited.map(|waited| &waited.follow),
         };
         self.subject(form, steps, query, &|| None)
