@@ -396,7 +396,10 @@ impl Link<'_> {
     fn kept(&mut self, status: Status, scratch: &mut Vec<u8>) {
         let mut why = None;
         if let (Some(filling), Some(caching)) = (self.held.filling.take(), self.caching) {
-            why = filling.finish(status, &self.held.lease, caching).err();
+            let now = self.held.clocked.now();
+            why = filling
+                .finish(status, &self.held.lease, (caching, now))
+                .err();
         }
         for complaint in self.held.complaints.drain(..) {
             explain::complain(complaint, scratch);

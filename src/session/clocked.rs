@@ -3,7 +3,6 @@
 //! The clock is read once when a request comes, once when an upstream is there, and once for each
 //! batch of bytes that the upstream answers.
 
-use std::collections::VecDeque;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -12,6 +11,8 @@ use tokio::time::Instant;
 use super::client::Client;
 use super::shapes::Known;
 use crate::cache::entry::Entry;
+use crate::few::Few;
+use crate::metrics::histogram::Took;
 use crate::metrics::shape::Split;
 use crate::metrics::{Handle, Sum};
 use crate::reason::Reason;
@@ -41,6 +42,7 @@ pub(super) fn answered(
     } else {
         metrics.to_first.record(took);
         metrics.to_last.record(took);
+        let took = Took::new(took);
         known.stats.took(took, took, Split::default());
     }
     known.stats.sent(entry.row_count, entry.rows.len() as u64);
@@ -82,7 +84,7 @@ pub(super) struct Clocked {
     /// When the request was read for which it was leased.
     asked: Option<Instant>,
     /// Bounded as the reply queue is.
-    requests: VecDeque<Request>,
+    requests: Few<Request>,
     /// The latest request has not come to its end.
     open: bool,
     /// The first request came to its end with this status.
@@ -96,12 +98,12 @@ pub(super) struct Clocked {
 }
 
 impl Clocked {
-    /// Just leased.
-    pub(super) fn new() -> Self {
+    /// Leased at this moment.
+    pub(super) fn new(leased: Instant) -> Self {
         Self {
-            leased: Instant::now(),
+            leased,
             asked: None,
-            requests: VecDeque::new(),
+            requests: Few::default(),
             open: false,
             ended: None,
             transaction: None,
@@ -169,6 +171,11 @@ impl Clocked {
         }
     }
 
+    /// The time, read once for each batch of answers.
+    pub(super) fn now(&mut self) -> Instant {
+        *self.now.get_or_insert_with(Instant::now)
+    }
+
     /// Another batch of answers is here.
     pub(super) fn batch(&mut self) {
         self.now = None;
@@ -206,7 +213,7 @@ impl Clocked {
     }
 
     fn count(&mut self, request: &Request, status: Status, metrics: &Handle) {
-        let now = *self.now.get_or_insert_with(Instant::now);
+        let now = self.now();
         let upstream = now.saturating_duration_since(request.since.max(self.leased));
         metrics.spend(Sum::UpstreamTime, upstream);
         if !request.client.is_zero() {
@@ -216,8 +223,9 @@ impl Clocked {
             let to_last = now.saturating_duration_since(request.since);
             let first = request.first.unwrap_or(now);
             let to_first = first.saturating_duration_since(request.since);
-            metrics.to_first.record(to_first);
-            metrics.to_last.record(to_last);
+            let (to_first, to_last) = (Took::new(to_first), Took::new(to_last));
+            metrics.to_first.count(to_first);
+            metrics.to_last.count(to_last);
             if let Some(known) = &request.known {
                 known.stats.sent(request.rows, request.bytes);
                 let queue = self.leased.saturating_duration_since(request.since);
@@ -277,7 +285,7 @@ mod tests {
         let ms = Duration::from_millis;
         let asked = Instant::now();
         tokio::time::advance(ms(5)).await;
-        let mut clocked = Clocked::new();
+        let mut clocked = Clocked::new(Instant::now());
         clocked.asked(asked, &handle);
         clocked.executes(None);
         clocked.sent(Kind::Query, true);
@@ -314,7 +322,7 @@ mod tests {
         let metrics = Metrics::default();
         let handle = metrics.handle("d", "u");
         let ms = Duration::from_millis;
-        let mut clocked = Clocked::new();
+        let mut clocked = Clocked::new(Instant::now());
         clocked.asked(Instant::now(), &handle);
         for _ in 0..2 {
             clocked.executes(None);

@@ -57,6 +57,8 @@ pub(super) struct Query<'a> {
     pub(super) values: Option<&'a [u8]>,
     /// The answer begins with its description.
     pub(super) describe: bool,
+    /// What is not there is got apart from the transaction, and only as an entry.
+    pub(super) apart: bool,
     /// The fill that was waited for.
     pub(super) followed: Option<&'a Follow>,
 }
@@ -127,6 +129,9 @@ impl Desk<'_> {
             return Err(Reason::Volatile);
         }
         let stamp = self.stamp(&decision, &resolved)?;
+        let shadow = self.caching.standing().policy().mode == Mode::Shadow;
+        // What is only watched is never served, and says nothing about whether it would be.
+        let rare = !query.apart && !shadow && query.known.is_rare();
         let cache = &self.caching.shared.cache;
         let lookup = with_key(|key| {
             key::result_key(key, context, query.text, query.types, bind.as_ref())
@@ -137,17 +142,21 @@ impl Desk<'_> {
                 stamp: &stamp,
                 life: decision.life,
                 describe: query.describe,
+                rare,
             };
             Ok(match query.followed {
                 Some(follow) => cache.after(follow, &ask, self.now),
                 None => cache.lookup(&ask, self.now),
             })
         })?;
+        if let Lookup::Miss { fill: Some(_), .. } = &lookup {
+            query.known.fills();
+        }
         Ok(Looked {
             lookup,
             resolved,
             explain: self.context().switches.explain,
-            shadow: self.caching.standing().policy().mode == Mode::Shadow,
+            shadow,
         })
     }
 
@@ -257,6 +266,7 @@ impl Learning {
             stamp: &self.stamp,
             life: DESCRIPTION_LIFE,
             describe: true,
+            rare: false,
         };
         let described = Described {
             parameters: &parameters,

@@ -138,7 +138,7 @@ async fn effect_of(pool: &Arc<Pool>, startup: &[Parameter]) -> Result<Effect, Re
 }
 
 async fn try_on_upstream(pool: &Arc<Pool>, mut settings: Settings) -> Result<Effect, Refused> {
-    let mut held = Held::new(pool.lease().await?, None);
+    let mut held = Held::new(pool.lease().await?, None, tokio::time::Instant::now());
     let sql = held.settings.now().difference(&settings);
     if !sql.is_empty() {
         match held.ask(&sql).await {

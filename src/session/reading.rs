@@ -12,6 +12,7 @@ use super::footprint;
 use super::frontend::Frame;
 use super::link::Link;
 use super::lookup::{Desk, Learning, Query, may_be_read};
+use super::serve::Foreseen;
 use super::shapes::Known;
 use super::state::{self, Meant, Reading};
 use crate::cache::rules::Hint;
@@ -52,7 +53,9 @@ impl Caching {
 impl Link<'_> {
     /// What the text of a Query means, or of a Parse behind its name. With `keep`, for later
     /// requests as well.
-    pub(super) fn read(&self, frame: &Frame<'_>, keep: bool) -> (Meant, Option<Arc<Reading>>) {
+    pub(super) fn read(&mut self, frame: &Frame<'_>, keep: bool) -> (Meant, Option<Arc<Reading>>) {
+        // Of the first text of the request that was looked up, and of no other.
+        let foreseen = self.held.foreseen.take();
         if !frame.whole {
             let work = state::opaque();
             return (
@@ -106,18 +109,19 @@ impl Link<'_> {
                 None,
             );
         }
-        shaped(text, |shape| {
-            let known = caching.known(text, shape);
-            let plain = snapshot.is_some_and(|snapshot| {
-                known
-                    .resolve(snapshot, self.pool.catalog.generations())
-                    .plain
-            });
-            let work = if plain { None } else { analyze() };
-            let reading = keep.then(|| Arc::new(Reading::new(shape)));
-            let known = Some(known);
-            (Meant { work, known }, reading)
-        })
+        let see = || {
+            shaped(text, |shape| Foreseen {
+                known: caching.known(text, shape),
+                reading: keep.then(|| Arc::new(Reading::new(shape))),
+            })
+        };
+        debug_assert!(foreseen.as_ref().is_none_or(|first| first.is(&see())));
+        let Foreseen { known, reading } = foreseen.unwrap_or_else(see);
+        let generations = self.pool.catalog.generations();
+        let plain = snapshot.is_some_and(|snapshot| known.resolve(snapshot, generations).plain);
+        let work = if plain { None } else { analyze() };
+        let known = Some(known);
+        (Meant { work, known }, reading)
     }
 
     /// Whether it is open where the server will see a literal end: something that may change that is
@@ -157,6 +161,7 @@ impl Link<'_> {
             types,
             values: None,
             describe: true,
+            apart: false,
             followed: None,
         };
         Desk {

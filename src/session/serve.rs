@@ -51,10 +51,20 @@ pub(super) struct Waited {
 pub(super) struct Asking {
     pub(super) reason: Option<Reason>,
     /// When it was looked at.
-    pub(super) at: Instant,
+    pub(super) at: Option<Instant>,
     /// What the client asked of the cache and was not understood.
     pub(super) complaints: Vec<String>,
     pub(super) filling: Option<Box<Filling>>,
+    /// What its text was found to be, so that it need not be cut to its shape a second time.
+    pub(super) foreseen: Option<Foreseen>,
+}
+
+/// What a text was found to be when it was looked up: its one Query, or its Parse.
+#[derive(Debug)]
+pub(super) struct Foreseen {
+    pub(super) known: Arc<Known>,
+    /// Of a Parse.
+    pub(super) reading: Option<Arc<Reading>>,
 }
 
 impl Session {
@@ -88,12 +98,16 @@ impl Session {
             (clerk.serve(&asked), bytes)
         });
         self.client.inbox = inbox;
-        let (plan, bytes) = plan?;
-        if matches!(plan, Plan::Answered) {
-            self.client.inbox.advance(bytes);
-            if let Deferred::Begun { read, .. } = &mut self.deferred {
-                *read = true;
+        let (mut plan, bytes) = plan?;
+        match &mut plan {
+            Plan::Answered => {
+                self.client.inbox.advance(bytes);
+                if let Deferred::Begun { read, .. } = &mut self.deferred {
+                    *read = true;
+                }
             }
+            Plan::Upstream(asking) => asking.at = Some(now),
+            Plan::Wait(_) => {}
         }
         Ok(plan)
     }
@@ -113,14 +127,33 @@ struct Clerk<'a> {
     pool: &'a Arc<Pool>,
 }
 
+impl Foreseen {
+    /// Whether both are of one text.
+    pub(super) fn is(&self, other: &Self) -> bool {
+        let text = |seen: &Self| seen.reading.as_ref().map(|reading| reading.text.clone());
+        self.known.shape == other.known.shape && text(self) == text(other)
+    }
+}
+
+impl Plan {
+    /// The same, with what was found out about the text if an upstream is asked.
+    fn foreseeing(mut self, foreseen: impl FnOnce() -> Foreseen) -> Self {
+        if let Self::Upstream(asking) = &mut self {
+            asking.foreseen = Some(foreseen());
+        }
+        self
+    }
+}
+
 impl Asking {
     /// Nothing is kept of it.
     pub(super) fn because(reason: Option<Reason>) -> Self {
         Self {
             reason,
-            at: Instant::now(),
+            at: None,
             complaints: Vec::new(),
             filling: None,
+            foreseen: None,
         }
     }
 
@@ -189,9 +222,10 @@ impl Clerk<'_> {
                 types: &[],
                 values: None,
                 describe: true,
+                apart: self.begun,
                 followed: self.waited.map(|waited| &waited.follow),
             };
-            match self.desk.look(query) {
+            let plan = match self.desk.look(query) {
                 Err(reason) => upstream(reason),
                 Ok(looked) => self.looked(query, looked, |clerk, entry| {
                     if !entry.frames(clerk.out, true) {
@@ -201,7 +235,11 @@ impl Clerk<'_> {
                     clerk.desk.state.unnamed = None;
                     true
                 }),
-            }
+            };
+            plan.foreseeing(|| Foreseen {
+                known: Arc::clone(&known),
+                reading: None,
+            })
         })
     }
 
@@ -236,6 +274,7 @@ impl Clerk<'_> {
                 types,
                 values: form.values,
                 describe: form.describes_portal,
+                apart: self.begun,
                 followed: self.waited.map(|waited| &waited.follow),
             };
             let parsed = || {
@@ -248,7 +287,11 @@ impl Clerk<'_> {
                     reading: Arc::new(Reading::new(shape)),
                 })
             };
-            self.subject(form, steps, query, &parsed)
+            let plan = self.subject(form, steps, query, &parsed);
+            plan.foreseeing(|| Foreseen {
+                known: Arc::clone(&known),
+                reading: Some(Arc::new(Reading::new(shape))),
+            })
         })
     }
 
@@ -271,6 +314,7 @@ impl Clerk<'_> {
             types,
             values: form.values,
             describe: form.describes_portal,
+            apart: self.begun,
             followed: self.waited.map(|waited| &waited.follow),
         };
         self.subject(form, steps, query, &|| None)
