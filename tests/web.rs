@@ -2,6 +2,7 @@
 
 mod judges;
 mod page;
+mod people;
 
 use std::io::{Read, Write};
 
