@@ -1,5 +1,6 @@
 //! The web server: what it counts equals what happened, and who may do what.
 
+mod failures;
 mod judges;
 mod page;
 mod people;

@@ -213,7 +213,7 @@ impl Link<'_> {
             if replaced {
                 errors.count_frames(scratch);
             } else if show != Show::Hide {
-                errors.count(error::field(body, b'C').unwrap_or_default());
+                errors.count(body);
             }
         }
         Ok(match show {

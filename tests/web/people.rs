@@ -37,6 +37,26 @@ fn names(list: &[Value]) -> Vec<&str> {
         .collect()
 }
 
+/// The rows are the console's, but for what goes on by itself.
+fn same_rows(clients: &[Value], rows: &[Vec<Option<String>>]) {
+    let (columns, rows) = rows.split_first().unwrap();
+    let columns: Vec<&str> = columns.iter().flatten().map(String::as_str).collect();
+    let id = columns.iter().position(|column| *column == "id").unwrap();
+    for client in clients {
+        let number = client["id"].to_string();
+        let mut rows = rows.iter();
+        let row = rows.find(|row| row[id].as_ref() == Some(&number)).unwrap();
+        assert_eq!(client.as_object().unwrap().len(), columns.len());
+        for (name, cell) in columns.iter().zip(row) {
+            let moves = ["wait", "wait_us", "xact_age", "xact_idle"].contains(name);
+            let value = &client[*name];
+            let said = value.as_str().map(str::to_owned);
+            let said = said.or_else(|| (!value.is_null()).then(|| value.to_string()));
+            assert!(moves || said == *cell, "{name}: {said:?}, {cell:?}");
+        }
+    }
+}
+
 #[test]
 fn clients_and_pins_are_those_of_the_console() {
     let postgres = Postgres::start();
@@ -74,30 +94,7 @@ fn clients_and_pins_are_those_of_the_console() {
     assert!(clients[3]["xact_age"].is_null());
     let who = [("user", "postgres"), ("database", "pgweir")];
     let mut console = Client::connect(proxy.address, &who).unwrap();
-    // The rows are the console's, but for what goes on by itself.
-    let rows = table(&mut console, "SHOW CLIENTS");
-    let (columns, rows) = rows.split_first().unwrap();
-    let columns: Vec<&str> = columns
-        .iter()
-        .map(|name| name.as_deref().unwrap())
-        .collect();
-    let at = |name: &str| columns.iter().position(|column| *column == name).unwrap();
-    for client in &clients {
-        let id = client["id"].to_string();
-        let row = rows
-            .iter()
-            .find(|row| row[at("id")].as_deref() == Some(&id));
-        assert_eq!(client.as_object().unwrap().len(), columns.len());
-        for (name, cell) in columns.iter().zip(row.unwrap()) {
-            let moves = ["wait", "wait_us", "xact_age", "xact_idle"].contains(name);
-            let said = match &client[*name] {
-                Value::Null => None,
-                Value::String(text) => Some(text.clone()),
-                other => Some(other.to_string()),
-            };
-            assert!(moves || said == *cell, "{name}: {said:?}, {cell:?}");
-        }
-    }
+    same_rows(&clients, &table(&mut console, "SHOW CLIENTS"));
     let pins = get(web, "/api/v1/pins").json();
     assert_eq!(pins["count"], 1);
     assert_eq!(pins["pins"][0]["reasons"], "temp_table, listen");

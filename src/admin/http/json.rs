@@ -8,6 +8,7 @@ use crate::admin::view::{CacheView, Name, Unready, View};
 use crate::admin::{Kind, Listed, People, Table};
 use crate::metrics::errors::Told;
 use crate::metrics::histogram::Counted;
+use crate::metrics::logins::Failure;
 use crate::metrics::{Snapshot, Sum};
 use crate::pool::status::Status;
 use crate::reason::Reason;
@@ -102,12 +103,21 @@ pub(super) fn dashboard(view: &View) -> Value {
         "bypasses": bypasses(view),
         "errors": errors(view),
         "last_errors": last_errors(view),
+        "logins": logins(view),
     })
 }
 
-fn last_errors(view: &View) -> Value {
-    let one = |(Name { database, user }, told): &(Name, Told)| json!({"at": instant(told.at), "database": database, "user": user, "sqlstate": told.sqlstate, "kind": told.kind()});
+/// `/api/v1/errors/last`: the latest kinds, without a word of the errors' own.
+pub(super) fn last_errors(view: &View) -> Value {
+    let one = |(Name { database, user }, told): &(Name, Told)| json!({"at": instant(told.at), "database": database, "user": user, "severity": told.severity, "sqlstate": told.sqlstate, "code": told.trouble.map(|trouble| trouble.id), "what": told.what(), "hint": told.trouble.map(|trouble| trouble.hint), "times": told.times});
     view.last_errors.iter().map(one).collect()
+}
+
+/// `/api/v1/logins`: clients that did not get in, by reason.
+pub(super) fn logins(view: &View) -> Value {
+    let happened = view.logins.iter().filter(|(_, count)| *count > 0);
+    let one = |(why, count): &(Failure, u64)| json!({"reason": why.as_str(), "failures": count, "meaning": why.sentence()});
+    happened.map(one).collect()
 }
 
 /// `/api/v1/tables`.

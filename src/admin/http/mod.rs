@@ -159,13 +159,15 @@ const LISTS: [List; 2] = [
     ("/api/v1/pins", json::pins),
 ];
 
-const PAGES: [Page; 7] = [
+const PAGES: [Page; 9] = [
     ("/api/v1/overview", Detail::Sums, json::overview),
     ("/api/v1/pools", Detail::Sums, json::pools),
     ("/api/v1/bypasses", Detail::Sums, json::bypasses),
     ("/api/v1/errors", Detail::Sums, json::errors),
     ("/api/v1/queries", Detail::All, json::queries),
     ("/api/v1/tables", Detail::All, json::tables),
+    ("/api/v1/errors/last", Detail::Sums, json::last_errors),
+    ("/api/v1/logins", Detail::Sums, json::logins),
     ("/api/v1/dashboard", Detail::All, json::dashboard),
 ];
 
@@ -365,6 +367,7 @@ mod tests {
             counts: counts.collect(),
             pools: Vec::new(),
             last_errors: Vec::new(),
+            logins: metrics.logins.snapshot(),
             changeable: false,
             cache: None,
             queries: Vec::new(),
