@@ -69,7 +69,9 @@ impl Link<'_> {
                 Next::Raw(count) | Next::Retagged(count, _) => count,
                 Next::Dropped(_) | Next::Wait => scratch.len(),
             };
-            self.held.clocked.passed(shown, &self.pool.metrics);
+            let held = &mut *self.held;
+            held.clocked.passed(shown, &self.pool.metrics);
+            held.clocked.tell(&held.lease.record);
             let keeps = matches!(next, Next::Raw(_)) && scratch.is_empty();
             if !keeps && !matches!(next, Next::Wait | Next::Retagged(..)) {
                 let before = bytes.get(run..used).unwrap_or_default();
@@ -216,7 +218,7 @@ impl Link<'_> {
             if replaced {
                 errors.count_frames(scratch);
             } else if show != Show::Hide {
-                errors.count(error::field(body, b'C').unwrap_or_default());
+                errors.count(body);
             }
         }
         Ok(match show {

@@ -148,6 +148,11 @@ impl Seen {
         (reasons, activity.pinned_at.load(Relaxed))
     }
 
+    /// Whether it keeps its upstream beyond the transaction.
+    pub fn is_pinned(&self) -> bool {
+        self.upstream.is_some() && self.handle.activity.pins.load(Relaxed) != 0
+    }
+
     /// As PgBouncer calls it.
     pub fn state(&self) -> &'static str {
         match (&self.upstream, self.queued_at) {

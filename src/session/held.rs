@@ -231,6 +231,7 @@ impl Held {
         let ignored = self.replies.push(Entry { kind, show, note });
         if show != Show::Hide {
             self.clocked.sent(kind, ignored.is_none());
+            self.clocked.tell(&self.lease.record);
         }
         let asks = matches!(kind, Kind::Query | Kind::FunctionCall | Kind::Sync);
         if asks
