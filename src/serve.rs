@@ -1,7 +1,7 @@
 //! `pgweir serve`: the life of the process, from the configuration to the last signal.
 
 use std::collections::BTreeMap;
-use std::io::Write;
+use std::io::{ErrorKind, Write};
 use std::process::ExitCode;
 use std::sync::Arc;
 use std::time::Duration;
@@ -18,6 +18,10 @@ use tokio::signal::unix::{Signal, SignalKind, signal};
 
 /// File descriptors beyond one for each client: upstreams, control connections, logs, listeners.
 const FILES_BESIDE_CLIENTS: usize = 64;
+
+/// Somebody has the address who does not share it: a process that takes over needs one that does.
+const IN_USE_ALONE: &str = "; who listens there does not share the address: to take over, that process too has to be started \
+     with listen.reuse_port = true";
 
 /// Runs the proxy until it is told to stop.
 pub(super) fn serve(flags: &Flags, environment: &Environment) -> ExitCode {
@@ -67,16 +71,21 @@ where
     let mut succeeded = signals(SignalKind::user_defined1())?;
     let listen = &loaded.config.listen;
     let listener = passed.clients(listen).await.map_err(|error| {
-        format!(
-            "cannot listen on {} (listen.address): {error}",
-            listen.address
-        )
+        let address = &listen.address;
+        let is_alone = listen.reuse_port && error.kind() == ErrorKind::AddrInUse;
+        let advice = if is_alone {
+            IN_USE_ALONE
+        } else {
+            advice(error.kind())
+        };
+        format!("cannot listen on {address} (listen.address): {error}{advice}")
     })?;
     let (door, mut orders) = Door::new(&loaded).map_err(|error| error.to_string())?;
     if let Some(address) = &loaded.config.admin.address.0 {
         let served = passed.admin(address).and_then(|tcp| door.serve_http(tcp));
         let address = served.map_err(|error| {
-            format!("cannot listen on {address} (admin.address, \"\" for none): {error}")
+            let advice = advice(error.kind());
+            format!("cannot listen on {address} (admin.address, \"\" for none): {error}{advice}")
         })?;
         let from = loaded.origins.of("admin.address");
         tracing::info!(%from, "metrics and health at http://{address}");
@@ -108,6 +117,7 @@ where
         () = either(&mut terminate, &mut interrupt) => tracing::warn!("stopping at once"),
     }
     door.close_consoles().await;
+    tracing::info!("stopped");
     Ok(())
 }
 
@@ -230,6 +240,26 @@ where
         self.said = said;
         Ok(notices)
     }
+}
+
+/// What to do about an address that cannot be had.
+fn advice(kind: ErrorKind) -> &'static str {
+    let known = [
+        (
+            ErrorKind::AddrInUse,
+            "; `ss -ltnp` shows who listens there: stop that process, or give another address",
+        ),
+        (
+            ErrorKind::AddrNotAvailable,
+            "; it is no address of this machine: give another one",
+        ),
+        (
+            ErrorKind::PermissionDenied,
+            "; give a port from 1024 on, or the right to lower ones",
+        ),
+    ];
+    let found = known.iter().find(|(known, _)| *known == kind);
+    found.map_or("", |(_, advice)| *advice)
 }
 
 /// Says where it listens, and what to put in the connection string.
