@@ -120,6 +120,7 @@ impl Session {
             }
         }
         self.relay().await?;
+        self.tell_name();
         if self.settle_at_once() {
             return Ok(());
         }
