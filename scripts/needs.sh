@@ -71,6 +71,14 @@ need_drivers() {
         "$needs/venv/bin/pip" install -q -r "$python"
         done_with python "$python"
     fi
+    # The exporter wants libraries of its own year; it works with those of today, named in full.
+    local exporter=tests/drivers/exporter.txt
+    if once exporter "$exporter"; then
+        say "installing PgBouncer's exporter"
+        python3 -m venv "$needs/exporter"
+        "$needs/exporter/bin/pip" install -q --no-deps -r "$exporter"
+        done_with exporter "$exporter"
+    fi
     if once node "$node" || [ ! -d tests/drivers/node/node_modules ]; then
         say "installing Node drivers"
         (cd tests/drivers/node && npm install --silent --no-audit --no-fund --no-package-lock)
