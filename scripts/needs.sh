@@ -88,7 +88,7 @@ need_drivers() {
     export PGWEIR_TEST_DRIVERS="$needs"
 }
 
-# Schemas of compose files and of Kubernetes' objects, and what checks by them.
+# Schemas of compose files, of Kubernetes' objects and of Grafana's dashboards, and what checks by them.
 need_schemas() {
     local wanted=tests/packaging/requirements.txt
     if once schemas "$wanted"; then
@@ -99,6 +99,15 @@ need_schemas() {
         done_with schemas "$wanted"
     fi
     export PGWEIR_TEST_SCHEMAS="$needs/schemas/bin/python"
+    local types=tests/packaging/package.json
+    if once grafana "$types"; then
+        packages npm nodejs npm
+        say "fetching Grafana's schema"
+        mkdir -p "$needs/grafana" && cp "$types" "$needs/grafana/"
+        (cd "$needs/grafana" && npm install --silent --no-audit --no-fund --no-package-lock --ignore-scripts)
+        done_with grafana "$types"
+    fi
+    export PGWEIR_TEST_GRAFANA="$needs/grafana"
     packages groff groff
     packages systemd-analyze systemd
 }
