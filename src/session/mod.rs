@@ -121,6 +121,7 @@ impl Session {
             }
         }
         self.relay().await?;
+        self.tell_name();
         if self.settle_at_once() {
             return Ok(());
         }
