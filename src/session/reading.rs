@@ -247,7 +247,7 @@ impl Link<'_> {
         if wanted && self.held.explained.is_none() {
             self.held.explained = Some(Box::new(Explained {
                 reason,
-                object: explain::object(caching, known, reason),
+                object: explain::object(caching, known, reason, self.held.pins),
                 asked,
                 leased: self.held.clocked.leased().max(asked),
             }));
