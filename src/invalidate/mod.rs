@@ -205,6 +205,10 @@ impl Touched {
         let Some(epoch) = other.epoch else {
             return;
         };
+        if self.epoch.is_none() {
+            *self = other;
+            return;
+        }
         self.add(Touch::Relations(&other.relations), epoch);
         if other.everything {
             self.add(Touch::Everything, epoch);
