@@ -56,6 +56,11 @@ impl<T> Few<T> {
         self.rest.back_mut().or(self.first.as_mut())
     }
 
+    /// All, in order.
+    pub fn iter(&self) -> impl Iterator<Item = &T> {
+        self.first.iter().chain(&self.rest)
+    }
+
     /// All, to be changed, in order.
     pub fn iter_mut(&mut self) -> impl Iterator<Item = &mut T> {
         self.first.iter_mut().chain(&mut self.rest)
@@ -84,6 +89,7 @@ mod tests {
             assert_eq!(few.front(), Some(&1));
             assert_eq!(few.front_mut(), Some(&mut 1));
             few.iter_mut().for_each(|item| *item += round);
+            assert!(few.iter().copied().eq([1 + round, 2 + round, 3 + round]));
             assert_eq!(few.pop_front(), Some(1 + round));
             assert_eq!(few.pop_front(), Some(2 + round));
             few.push_back(4);

@@ -1,6 +1,6 @@
 //! The console: who gets in, what it answers, and in which forms of the protocol.
 
-mod actions;
+pub(crate) mod actions;
 mod exporter;
 mod people;
 mod settings;

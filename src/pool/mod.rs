@@ -372,11 +372,15 @@ impl Pool {
     /// What it is told.
     pub fn still_waiting(&self) -> PgError {
         let (size, waiting) = (self.limits.size_max, self.waiting.load(Ordering::Relaxed));
+        let waiting = match waiting {
+            0 | 1 => "1 client waits".to_owned(),
+            more => format!("{more} clients wait"),
+        };
         PgError::new(
             Severity::Notice,
             &trouble::STILL_WAITING,
             format!(
-                "still waiting for an upstream connection: pool \"{}\" of user \"{}\" has {size}, and {waiting} clients wait",
+                "still waiting for an upstream connection: pool \"{}\" of user \"{}\" has {size}, and {waiting}",
                 self.database, self.user
             ),
         )

@@ -5,6 +5,7 @@
 use std::net::SocketAddr;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU16, AtomicU64, AtomicUsize, Ordering::Relaxed};
+use std::time::Duration;
 
 use tokio::time::Instant;
 
@@ -103,6 +104,15 @@ pub struct Seen {
 }
 
 impl Handle {
+    pub(crate) fn purpose(&self) -> Purpose {
+        self.who.purpose
+    }
+
+    /// Whether its client has come only this long ago, and has not asked for anything yet.
+    pub(crate) fn is_new(&self, within: Duration) -> bool {
+        self.activity.asked_at.load(Relaxed) == 0 && moment::age(self.who.connected_at) < within
+    }
+
     /// The session keeps its upstream, for these reasons.
     pub(super) fn pinned(&self, mask: u16) {
         if self.activity.pins.swap(mask, Relaxed) == 0 {
@@ -136,6 +146,11 @@ impl Seen {
         let activity = &self.handle.activity;
         let reasons = pin::reasons(activity.pins.load(Relaxed));
         (reasons, activity.pinned_at.load(Relaxed))
+    }
+
+    /// Whether it keeps its upstream beyond the transaction.
+    pub fn is_pinned(&self) -> bool {
+        self.upstream.is_some() && self.handle.activity.pins.load(Relaxed) != 0
     }
 
     /// As PgBouncer calls it.

@@ -15,6 +15,7 @@ use crate::few::Few;
 use crate::metrics::histogram::Took;
 use crate::metrics::shape::Split;
 use crate::metrics::{Handle, Sum};
+use crate::pool::record::Record;
 use crate::reason::Reason;
 use crate::wire::replies::{Kind, Status};
 
@@ -95,6 +96,8 @@ pub(super) struct Clocked {
     rested: Option<Instant>,
     /// The time, for as long as one batch of answers is looked at.
     now: Option<Instant>,
+    /// What others see of the transaction is behind.
+    moved: bool,
 }
 
 impl Clocked {
@@ -109,6 +112,7 @@ impl Clocked {
             transaction: None,
             rested: None,
             now: None,
+            moved: false,
         }
     }
 
@@ -124,6 +128,13 @@ impl Clocked {
         metrics.queue.record(queue);
     }
 
+    /// Tells of the transaction, if that has begun, ended, or come to rest since the last time.
+    pub(super) fn tell(&mut self, record: &Record) {
+        if std::mem::take(&mut self.moved) {
+            record.transaction(self.transaction, self.rested);
+        }
+    }
+
     /// Nothing is outstanding. A copy can leave a request whose Sync the upstream ignored.
     pub(super) fn begins(&mut self) {
         self.requests.clear();
@@ -137,6 +148,7 @@ impl Clocked {
             let since = self.asked.take().unwrap_or_else(Instant::now);
             let rested = self.rested.take();
             self.transaction.get_or_insert(since);
+            self.moved = true;
             self.requests.push_back(Request {
                 since,
                 first: None,
@@ -237,6 +249,7 @@ impl Clocked {
                 known.stats.took(to_first, to_last, split);
             }
         }
+        self.moved = true;
         if status != Status::Idle {
             self.rested = Some(now);
         } else if let Some(since) = self.transaction.take() {

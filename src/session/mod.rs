@@ -21,6 +21,7 @@ mod explain;
 mod farewell;
 mod filling;
 mod follow;
+mod footprint;
 mod form;
 mod frontend;
 pub mod greet;
@@ -261,8 +262,9 @@ impl Session {
     /// The client cancelled a request that was still waiting: as if its first statement had been
     /// cancelled before it did anything.
     async fn skip_request(&mut self) -> Result<(), End> {
-        let out = self.client.out.buffer();
-        PgError::error("57014", "canceling statement due to user request").encode(out);
+        let error = PgError::error("57014", "canceling statement due to user request");
+        self.pool.metrics.errors.count(&error.body());
+        error.encode(self.client.out.buffer());
         loop {
             let Some(header) = frame::frontend_header(self.client.inbox.bytes())? else {
                 self.read_more(frame::HEADER_BYTES).await?;

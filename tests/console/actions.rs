@@ -7,7 +7,7 @@ use crate::support::proxy::Proxy;
 use crate::support::wire::{Client, cancel, query};
 
 /// The named column of the first row that has `value` in `key`.
-pub(super) fn cell(
+pub(crate) fn cell(
     client: &mut Client,
     show: &str,
     (key, value): (&str, &str),
@@ -25,7 +25,7 @@ pub(super) fn cell(
 }
 
 /// The names of the columns, then the rows.
-pub(super) fn table(client: &mut Client, show: &str) -> Vec<Vec<Option<String>>> {
+pub(crate) fn table(client: &mut Client, show: &str) -> Vec<Vec<Option<String>>> {
     let reply = client.query(show).unwrap();
     assert!(!reply.failed(), "{show}: {reply:?}");
     let mut rows = Vec::new();
