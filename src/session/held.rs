@@ -12,7 +12,7 @@ use super::heal::Series;
 use super::lookup::Learning;
 use super::outbox::Outbox;
 use super::pin::Pins;
-use super::serve::{Asking, Foreseen};
+use super::plan::{Asking, Foreseen};
 use super::settings::Staged;
 use super::state::Named;
 use crate::cache::generation::Generations;
