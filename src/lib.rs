@@ -52,6 +52,7 @@ pub mod demo;
 #[cfg(test)]
 mod docs;
 pub mod explain;
+pub mod few;
 pub mod invalidate;
 pub mod limits;
 pub mod listen;

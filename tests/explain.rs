@@ -285,7 +285,7 @@ fn a_write_says_what_it_makes_stale() {
     assert!(
         world
             .people(query)
-            .contains("say so in [cache.functions] or [cache.triggers]")
+            .contains("Say in [cache.functions] or [cache.triggers]")
     );
 
     let value = world.json("select slug(body) from notes");

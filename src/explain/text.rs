@@ -22,8 +22,8 @@ const LABEL: usize = 12;
 impl Display for Explanation {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         writeln!(f, "{}", self.sentence())?;
-        if let Some(advice) = self.advice() {
-            writeln!(f, "{advice}")?;
+        if let Some(remedy) = self.remedy() {
+            writeln!(f, "{remedy}")?;
         }
         writeln!(f)?;
         part(f, "class", &[self.class()])?;
@@ -152,35 +152,14 @@ impl Explanation {
         })
     }
 
-    /// What somebody could do about it.
-    #[expect(
-        clippy::wildcard_enum_match_arm,
-        reason = "there is something to say about a few of some thirty"
-    )]
-    pub fn advice(&self) -> Option<&'static str> {
-        let declare = "If it does less than that, say so in [cache.functions] or [cache.triggers].";
-        if let Writes::Everything(refusal) = &self.writes
-            && refusal.reason == Reason::UserFunction
-        {
-            return Some(declare);
+    /// What somebody could do about it, in the words of [`Reason`].
+    pub fn remedy(&self) -> Option<&'static str> {
+        match (&self.writes, &self.outcome) {
+            (Writes::Everything(refusal), _) | (_, Outcome::Never(refusal)) => {
+                Some(refusal.reason.remedy())
+            }
+            (_, Outcome::Cached) => self.is_watched.then(|| Reason::Shadow.remedy()),
         }
-        let Outcome::Never(refusal) = &self.outcome else {
-            return None;
-        };
-        Some(match refusal.reason {
-            Reason::UserFunction => declare,
-            Reason::RowSecurity => {
-                "With cache.row_security = \"keyed\" it is cached for each user apart."
-            }
-            Reason::Foreign => {
-                "With cache.foreign_tables = \"ttl\" it is cached for as long as cache.ttl says."
-            }
-            Reason::UnknownRelation => "Is it the right database? --database names another.",
-            Reason::Volatile | Reason::Moment => {
-                "If the application sends the value as a parameter, the rest can be cached."
-            }
-            _ => return None,
-        })
     }
 
     /// The class in words.

@@ -8,10 +8,10 @@
 #[cfg(test)]
 mod tests;
 
-use std::collections::VecDeque;
 use std::sync::Arc;
 
 use crate::cache::generation::{Dirty, Generations, WriteSet};
+use crate::few::Few;
 use crate::wire::replies::Status;
 
 /// Relations of one transaction that are told apart. Restores and migrations write more; for them
@@ -82,7 +82,7 @@ pub struct Writes {
     /// What was sent since the last message that ReadyForQuery answers.
     current: Group,
     /// One for each ReadyForQuery that is outstanding. Bounded as the reply queue is.
-    groups: VecDeque<Group>,
+    groups: Few<Group>,
     /// Whether all that is outstanding runs inside of a transaction block and cannot end it.
     in_block: bool,
 }
@@ -95,7 +95,7 @@ impl Writes {
             pid,
             open: Touched::default(),
             current: Group::default(),
-            groups: VecDeque::new(),
+            groups: Few::default(),
             in_block: false,
         }
     }
@@ -261,6 +261,10 @@ impl Touched {
         let Some(epoch) = other.epoch else {
             return;
         };
+        if self.epoch.is_none() {
+            *self = other;
+            return;
+        }
         self.beyond = self.beyond.max(other.beyond);
         self.add(Touch::Relations(&other.relations), epoch);
     }

@@ -36,6 +36,7 @@ use crate::admin::http;
 use crate::cache;
 use crate::config::{Admin, AuthMode, Config, Listen, Loaded};
 use crate::limits::{Counted, Counts, Kind};
+use crate::metrics::logins::Failure;
 use crate::pool::pools::{Plan, Pools};
 use crate::session::caching::Shared;
 use crate::session::cancel::Registry;
@@ -300,6 +301,7 @@ impl Door {
     /// Tells a connection why it cannot be served, if not too many are being told already.
     fn turn_away(self: &Arc<Self>, tcp: TcpStream, peer: SocketAddr, error: PgError) {
         tracing::warn!(%peer, reason = %error, "connection turned away");
+        self.pools.metrics().logins.count(Failure::Limit);
         let Ok(permit) = Arc::clone(&self.turned_away).try_acquire_owned() else {
             return;
         };
@@ -339,7 +341,11 @@ impl Door {
                 drop(stream);
             }
             Err(GreetError::HungUp) => tracing::debug!(%peer, "hung up before logging in"),
-            Err(error) => tracing::warn!(%peer, %error, "not logged in"),
+            Err(error) => {
+                let failure = error.failure();
+                failure.inspect(|why| self.pools.metrics().logins.count(*why));
+                tracing::warn!(%peer, %error, "not logged in");
+            }
         }
     }
 

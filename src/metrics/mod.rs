@@ -8,6 +8,7 @@
 
 pub mod errors;
 pub mod histogram;
+pub mod logins;
 pub mod shape;
 
 use std::cell::Cell;
@@ -18,6 +19,7 @@ use std::time::Duration;
 
 use self::errors::Errors;
 use self::histogram::{Counted, Histogram, nanoseconds};
+use self::logins::Logins;
 use crate::reason::Reason;
 
 /// Handles at a time, as many as there may be pools; counters never go away, so those who come later
@@ -304,6 +306,8 @@ type Name = (Box<str>, Box<str>);
 pub struct Metrics {
     handles: Mutex<HashMap<Name, Arc<Handle>>>,
     others: Arc<Handle>,
+    /// Clients that did not get in.
+    pub logins: Logins,
 }
 
 impl Default for Metrics {
@@ -311,6 +315,7 @@ impl Default for Metrics {
         Self {
             handles: Mutex::default(),
             others: Handle::new(OTHERS, OTHERS),
+            logins: Logins::default(),
         }
     }
 }
@@ -395,10 +400,11 @@ mod tests {
     fn handles_are_few_and_stay() {
         let metrics = Metrics::default();
         let first = metrics.handle("d", "0");
-        first.errors.count(b"42601");
+        let wrong = crate::wire::error::PgError::error("42601", "x").body();
+        first.errors.count(&wrong);
         for user in 1..HANDLES_MAX + 5 {
             let handle = metrics.handle("d", &user.to_string());
-            handle.errors.count(b"42601");
+            handle.errors.count(&wrong);
             handle.connect.record(Duration::from_millis(1));
         }
         assert!(Arc::ptr_eq(&first, &metrics.handle("d", "0")));

@@ -69,7 +69,9 @@ impl Link<'_> {
                 Next::Raw(count) | Next::Retagged(count, _) => count,
                 Next::Dropped(_) | Next::Wait => scratch.len(),
             };
-            self.held.clocked.passed(shown, &self.pool.metrics);
+            let held = &mut *self.held;
+            held.clocked.passed(shown, &self.pool.metrics);
+            held.clocked.tell(&held.lease.record);
             let keeps = matches!(next, Next::Raw(_)) && scratch.is_empty();
             if !keeps && !matches!(next, Next::Wait | Next::Retagged(..)) {
                 let before = bytes.get(run..used).unwrap_or_default();
@@ -216,7 +218,7 @@ impl Link<'_> {
             if replaced {
                 errors.count_frames(scratch);
             } else if show != Show::Hide {
-                errors.count(error::field(body, b'C').unwrap_or_default());
+                errors.count(body);
             }
         }
         Ok(match show {
@@ -396,7 +398,10 @@ impl Link<'_> {
     fn kept(&mut self, status: Status, scratch: &mut Vec<u8>) {
         let mut why = None;
         if let (Some(filling), Some(caching)) = (self.held.filling.take(), self.caching) {
-            why = filling.finish(status, &self.held.lease, caching).err();
+            let now = self.held.clocked.now();
+            why = filling
+                .finish(status, &self.held.lease, (caching, now))
+                .err();
         }
         for complaint in self.held.complaints.drain(..) {
             explain::complain(complaint, scratch);

@@ -3,7 +3,6 @@
 //! The clock is read once when a request comes, once when an upstream is there, and once for each
 //! batch of bytes that the upstream answers.
 
-use std::collections::VecDeque;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -12,8 +11,11 @@ use tokio::time::Instant;
 use super::client::Client;
 use super::shapes::Known;
 use crate::cache::entry::Entry;
+use crate::few::Few;
+use crate::metrics::histogram::Took;
 use crate::metrics::shape::Split;
 use crate::metrics::{Handle, Sum};
+use crate::pool::record::Record;
 use crate::reason::Reason;
 use crate::wire::replies::{Kind, Status};
 
@@ -41,6 +43,7 @@ pub(super) fn answered(
     } else {
         metrics.to_first.record(took);
         metrics.to_last.record(took);
+        let took = Took::new(took);
         known.stats.took(took, took, Split::default());
     }
     known.stats.sent(entry.row_count, entry.rows.len() as u64);
@@ -82,7 +85,7 @@ pub(super) struct Clocked {
     /// When the request was read for which it was leased.
     asked: Option<Instant>,
     /// Bounded as the reply queue is.
-    requests: VecDeque<Request>,
+    requests: Few<Request>,
     /// The latest request has not come to its end.
     open: bool,
     /// The first request came to its end with this status.
@@ -93,20 +96,23 @@ pub(super) struct Clocked {
     rested: Option<Instant>,
     /// The time, for as long as one batch of answers is looked at.
     now: Option<Instant>,
+    /// What others see of the transaction is behind.
+    moved: bool,
 }
 
 impl Clocked {
-    /// Just leased.
-    pub(super) fn new() -> Self {
+    /// Leased at this moment.
+    pub(super) fn new(leased: Instant) -> Self {
         Self {
-            leased: Instant::now(),
+            leased,
             asked: None,
-            requests: VecDeque::new(),
+            requests: Few::default(),
             open: false,
             ended: None,
             transaction: None,
             rested: None,
             now: None,
+            moved: false,
         }
     }
 
@@ -122,6 +128,13 @@ impl Clocked {
         metrics.queue.record(queue);
     }
 
+    /// Tells of the transaction, if that has begun, ended, or come to rest since the last time.
+    pub(super) fn tell(&mut self, record: &Record) {
+        if std::mem::take(&mut self.moved) {
+            record.transaction(self.transaction, self.rested);
+        }
+    }
+
     /// Nothing is outstanding. A copy can leave a request whose Sync the upstream ignored.
     pub(super) fn begins(&mut self) {
         self.requests.clear();
@@ -135,6 +148,7 @@ impl Clocked {
             let since = self.asked.take().unwrap_or_else(Instant::now);
             let rested = self.rested.take();
             self.transaction.get_or_insert(since);
+            self.moved = true;
             self.requests.push_back(Request {
                 since,
                 first: None,
@@ -167,6 +181,11 @@ impl Clocked {
         if kept && matches!(kind, Kind::Query | Kind::FunctionCall | Kind::Sync) {
             self.open = false;
         }
+    }
+
+    /// The time, read once for each batch of answers.
+    pub(super) fn now(&mut self) -> Instant {
+        *self.now.get_or_insert_with(Instant::now)
     }
 
     /// Another batch of answers is here.
@@ -206,7 +225,7 @@ impl Clocked {
     }
 
     fn count(&mut self, request: &Request, status: Status, metrics: &Handle) {
-        let now = *self.now.get_or_insert_with(Instant::now);
+        let now = self.now();
         let upstream = now.saturating_duration_since(request.since.max(self.leased));
         metrics.spend(Sum::UpstreamTime, upstream);
         if !request.client.is_zero() {
@@ -216,8 +235,9 @@ impl Clocked {
             let to_last = now.saturating_duration_since(request.since);
             let first = request.first.unwrap_or(now);
             let to_first = first.saturating_duration_since(request.since);
-            metrics.to_first.record(to_first);
-            metrics.to_last.record(to_last);
+            let (to_first, to_last) = (Took::new(to_first), Took::new(to_last));
+            metrics.to_first.count(to_first);
+            metrics.to_last.count(to_last);
             if let Some(known) = &request.known {
                 known.stats.sent(request.rows, request.bytes);
                 let queue = self.leased.saturating_duration_since(request.since);
@@ -229,6 +249,7 @@ impl Clocked {
                 known.stats.took(to_first, to_last, split);
             }
         }
+        self.moved = true;
         if status != Status::Idle {
             self.rested = Some(now);
         } else if let Some(since) = self.transaction.take() {
@@ -277,7 +298,7 @@ mod tests {
         let ms = Duration::from_millis;
         let asked = Instant::now();
         tokio::time::advance(ms(5)).await;
-        let mut clocked = Clocked::new();
+        let mut clocked = Clocked::new(Instant::now());
         clocked.asked(asked, &handle);
         clocked.executes(None);
         clocked.sent(Kind::Query, true);
@@ -314,7 +335,7 @@ mod tests {
         let metrics = Metrics::default();
         let handle = metrics.handle("d", "u");
         let ms = Duration::from_millis;
-        let mut clocked = Clocked::new();
+        let mut clocked = Clocked::new(Instant::now());
         clocked.asked(Instant::now(), &handle);
         for _ in 0..2 {
             clocked.executes(None);

@@ -21,6 +21,7 @@ use tokio::time::Instant;
 pub use users::{NoRandom, Users};
 
 use crate::config::Database;
+use crate::metrics::logins::Failure;
 use crate::pool::error::ConnectError;
 use crate::pool::upstream::Credential;
 use crate::stream::Stream;
@@ -202,6 +203,32 @@ async fn told(mut client: Client, error: GreetError) -> GreetError {
         | GreetError::TimedOut => {}
     }
     error
+}
+
+impl GreetError {
+    /// How it is counted; who hung up has not tried.
+    pub fn failure(&self) -> Option<Failure> {
+        Some(match self {
+            Self::HungUp => return None,
+            Self::Io(_) => Failure::Lost,
+            Self::Tls(_) => Failure::Tls,
+            Self::Nonsense(_) => Failure::Protocol,
+            Self::TimedOut => Failure::Timeout,
+            Self::Refused(error) => match (error.trouble, error.code) {
+                (Some(trouble), _) => Failure::of(trouble),
+                (None, "28P01") => Failure::Password,
+                (None, "28000") => Failure::Certificate,
+                (None, _) => Failure::Protocol,
+            },
+            // Asked on the client's behalf, with its own password.
+            Self::Upstream(error @ ConnectError::Refused { .. })
+                if error.sqlstate().starts_with("28") =>
+            {
+                Failure::Password
+            }
+            Self::Upstream(_) => Failure::Upstream,
+        })
+    }
 }
 
 impl From<PgError> for GreetError {
