@@ -1,5 +1,6 @@
 //! The whole life of a connection that has logged in: a session, replication, or the console.
 
+use std::net::SocketAddr;
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
 
@@ -25,31 +26,67 @@ use crate::wire::error::PgError;
 use crate::wire::startup::Replication;
 use crate::wire::trouble;
 
+/// A client that is in, and what it counts as.
+pub(super) struct Alive {
+    session: Box<Session>,
+    counted: [Counted; 2],
+    running: Running,
+}
+
+impl Alive {
+    /// The rest of its life.
+    pub(super) async fn live(self) {
+        let handle = Arc::clone(self.session.handle());
+        let end = self.session.run().await;
+        drop((self.counted, self.running));
+        let who = handle.who();
+        ended(handle.peer(), (&who.user, &who.database), &end);
+    }
+}
+
+/// The one line about an end.
+fn ended(peer: Option<SocketAddr>, (user, database): (&str, &str), end: &End) {
+    let peer = peer.map(tracing::field::display);
+    let who = format_args!("{user}@{database}");
+    if end.is_ordinary() {
+        tracing::info!(peer, %who, reason = %end, "session ended");
+    } else {
+        tracing::warn!(peer, %who, reason = %end, "session ended");
+    }
+}
+
 impl Door {
-    /// A session's whole life. The rules are held only while it starts.
+    /// Takes in a client that has logged in; `None` when it has gone already, with what came of it
+    /// told. The rules are held only while a session starts.
     pub(super) async fn serve(
         &self,
         login: Box<Login>,
         rules: Arc<Rules>,
         running: Running,
-    ) -> End {
-        if rules.admin.is_console(&login.database) {
+    ) -> Option<Alive> {
+        let peer = Some(login.peer);
+        let (user, database) = (login.user.clone(), login.database.clone());
+        let end = if rules.admin.is_console(&login.database) {
             // Nobody waits for the console's clients when the process ends.
             let _running = Running::new(&self.consoles_running);
             drop(running);
-            return Box::pin(self.console(login, rules)).await;
-        }
-        if login.replication != Replication::Off {
-            return Box::pin(self.replicate(login, rules)).await;
-        }
-        match Box::pin(self.open(login, rules)).await {
-            Ok((session, counted)) => {
-                let end = session.run().await;
-                drop((counted, running));
-                end
+            self.console(login, rules).await
+        } else if login.replication != Replication::Off {
+            self.replicate(login, rules).await
+        } else {
+            match self.open(login, rules).await {
+                Ok((session, counted)) => {
+                    return Some(Alive {
+                        session,
+                        counted,
+                        running,
+                    });
+                }
+                Err(end) => end,
             }
-            Err(end) => end,
-        }
+        };
+        ended(peer, (&user, &database), &end);
+        None
     }
 
     async fn open(
@@ -210,10 +247,13 @@ impl Door {
         let mut latest = login.settings.iter().rev();
         let named = latest.find(|(name, _)| name.eq_ignore_ascii_case(application));
         let name = named.map(|(_, value)| &**value).unwrap_or_default();
-        let who = Who::new(&login.stream, user, database, purpose).named(name);
+        let who = Who::new(&login.stream, (user, database), purpose, name);
         let no_key =
             |_unspecified| PgError::fatal(&trouble::NO_RANDOM, "no random bytes for a cancel key");
-        self.registry.enter(login.minor >= 2, who).map_err(no_key)
+        let peer = login.stream.peer();
+        self.registry
+            .enter(login.minor >= 2, who, peer)
+            .map_err(no_key)
     }
 }
 

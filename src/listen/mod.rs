@@ -26,6 +26,7 @@ use tokio::sync::{Semaphore, watch};
 
 use self::end::Running;
 use self::facts::Known;
+use self::lives::Alive;
 use self::orders::{Desk, Orders};
 use self::upstreams::Questions;
 use crate::admin::http;
@@ -35,7 +36,6 @@ use crate::limits::{Counted, Counts, Kind};
 use crate::pool::pools::{Plan, Pools};
 use crate::session::caching::Shared;
 use crate::session::cancel::Registry;
-use crate::session::end::End;
 use crate::session::greet::{self, Gate, GreetError, Greeting, Users};
 use crate::tls::server::Acceptor;
 use crate::wire::error::PgError;
@@ -249,27 +249,33 @@ impl Door {
         if let Err(error) = tune(&tcp) {
             tracing::debug!(%peer, %error, "socket options not set");
         }
-        let listen = self.rules.load().listen.clone();
-        let address = Kind::Address(peer.ip().to_canonical());
-        let all = self
-            .counts
-            .enter(Kind::All, listen.clients_max, "listen.clients_max");
-        let counted = all.and_then(|all| {
-            let most = listen.clients_per_address_max;
-            let setting = "listen.clients_per_address_max";
-            Ok([all, self.counts.enter(address, most, setting)?])
-        });
-        match counted {
+        match self.count_in(peer) {
             Ok(counted) => {
                 let running = Running::new(&self.running);
-                let door = Arc::clone(self);
+                // Boxed, and gone once the client is in: a task has the room of its longest way for
+                // all its life, and an idle client should have little.
+                let meeting = Box::pin(Arc::clone(self).meet(tcp, peer, running));
                 tokio::spawn(async move {
-                    door.connection(tcp, peer, running).await;
+                    if let Some(alive) = meeting.await {
+                        alive.live().await;
+                    }
                     drop(counted);
                 });
             }
             Err(error) => self.turn_away(tcp, peer, error),
         }
+    }
+
+    /// Counts a connection, among all and among those from its address.
+    fn count_in(&self, peer: SocketAddr) -> Result<[Counted; 2], PgError> {
+        let rules = self.rules.load();
+        let listen = &rules.listen;
+        let most = listen.clients_max;
+        let all = self.counts.enter(Kind::All, most, "listen.clients_max")?;
+        let address = Kind::Address(peer.ip().to_canonical());
+        let most = listen.clients_per_address_max;
+        let setting = "listen.clients_per_address_max";
+        Ok([all, self.counts.enter(address, most, setting)?])
     }
 
     /// Tells a connection why it cannot be served, if not too many are being told already.
@@ -289,7 +295,13 @@ impl Door {
         });
     }
 
-    async fn connection(&self, tcp: TcpStream, peer: SocketAddr, running: Running) {
+    /// Everything until the client is in, and the whole life of what is no session.
+    async fn meet(
+        self: Arc<Self>,
+        tcp: TcpStream,
+        peer: SocketAddr,
+        running: Running,
+    ) -> Option<Alive> {
         let rules = self.rules.load_full();
         let gate = Gate {
             tls: &self.tls,
@@ -298,12 +310,8 @@ impl Door {
             upstreams: &rules.questions,
             login_timeout: rules.listen.login_timeout,
         };
-        match Box::pin(greet::greet(tcp, peer, &gate)).await {
-            Ok(Greeting::Client(login)) => {
-                let who = format!("{}@{}", login.user, login.database);
-                let end = self.serve(login, rules, running).await;
-                self.ended(peer, &who, &end);
-            }
+        match greet::greet(tcp, peer, &gate).await {
+            Ok(Greeting::Client(login)) => return self.serve(login, rules, running).await,
             Ok(Greeting::Cancel { pid, key, stream }) => {
                 if let Ok(_permit) = self.cancels.acquire().await {
                     self.registry.cancel(pid, &key).await;
@@ -313,14 +321,7 @@ impl Door {
             Err(GreetError::HungUp) => tracing::debug!(%peer, "hung up before logging in"),
             Err(error) => tracing::warn!(%peer, %error, "not logged in"),
         }
-    }
-
-    fn ended(&self, peer: SocketAddr, who: &str, end: &End) {
-        if end.is_ordinary() {
-            tracing::info!(%peer, who, reason = %end, "session ended");
-        } else {
-            tracing::warn!(%peer, who, reason = %end, "session ended");
-        }
+        None
     }
 
     fn count(&self, user: &str, database: &str, rules: &Rules) -> Result<[Counted; 2], PgError> {

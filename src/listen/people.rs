@@ -23,7 +23,7 @@ type Row = Vec<Option<String>>;
 struct Counts {
     active: usize,
     waiting: usize,
-    cancels: usize,
+    cancels: u32,
     /// Those that have let go of their upstream but for cancels under way.
     being_cancelled: usize,
     longest: Duration,
@@ -255,7 +255,7 @@ impl Known {
 
 fn client(client: &Seen) -> Row {
     let who = client.who();
-    let (local, peer) = who.addresses;
+    let (local, peer) = client.addresses();
     let wait = client.queued_at.map_or(Duration::ZERO, moment::age);
     let replication = match who.purpose {
         Purpose::Queries | Purpose::Console | Purpose::Replication(Replication::Off) => "none",
@@ -274,7 +274,7 @@ fn client(client: &Seen) -> Row {
         port,
         local_address,
         local_port,
-        text(moment::written(who.connected_at)),
+        text(moment::written(client.connected_at())),
         text(moment::written(client.asked_at())),
         int(wait.as_secs()),
         int(wait.subsec_micros()),

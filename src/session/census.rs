@@ -2,9 +2,9 @@
 //!
 //! A session writes into a few atomics of its own, and nobody locks anything for a query.
 
-use std::net::SocketAddr;
+use std::net::{SocketAddr, SocketAddrV4, SocketAddrV6};
 use std::sync::Arc;
-use std::sync::atomic::{AtomicU16, AtomicU64, AtomicUsize, Ordering::Relaxed};
+use std::sync::atomic::{AtomicU16, AtomicU32, AtomicU64, Ordering::Relaxed};
 
 use tokio::time::Instant;
 
@@ -17,48 +17,70 @@ use crate::stream::Stream;
 use crate::wire::startup::Replication;
 
 /// What a client came for.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub enum Purpose {
     Queries,
     Replication(Replication),
     Console,
 }
 
-/// What is known of a client once it has logged in.
-#[derive(Debug)]
+/// What is known of a client once it has logged in, and is the same for many: see [`Registry`].
+#[derive(Debug, PartialEq, Eq, Hash)]
 pub struct Who {
     pub purpose: Purpose,
     /// As the client calls itself and its database.
     pub user: Arc<str>,
     pub database: Arc<str>,
-    /// Our end's address, and its own.
-    pub addresses: (Option<SocketAddr>, Option<SocketAddr>),
+    /// Our end's address.
+    pub local: Option<SocketAddr>,
     /// Protocol and cipher.
     pub tls: Option<Box<str>>,
     /// As it called itself at the start.
     pub application_name: Box<str>,
-    pub connected_at: u64,
 }
 
 impl Who {
-    /// Whoever is at the other end of this.
-    pub fn new(stream: &Stream, user: Arc<str>, database: Arc<str>, purpose: Purpose) -> Self {
+    /// Whoever is at the other end of this, by its user's and its database's name.
+    pub fn new(
+        stream: &Stream,
+        (user, database): (Arc<str>, Arc<str>),
+        purpose: Purpose,
+        application: &[u8],
+    ) -> Self {
         Self {
             purpose,
             user,
             database,
-            addresses: stream.addresses(),
+            local: stream.local(),
             tls: stream.tls(),
-            application_name: Box::default(),
-            connected_at: moment::now(),
+            application_name: String::from_utf8_lossy(application).into(),
+        }
+    }
+}
+
+/// A client's own address, in little room: those of IPv6 are large.
+#[derive(Debug)]
+pub(super) enum Peer {
+    Unix,
+    V4(SocketAddrV4),
+    V6(Box<SocketAddrV6>),
+}
+
+impl Peer {
+    pub(super) fn new(address: Option<SocketAddr>) -> Self {
+        match address {
+            None => Self::Unix,
+            Some(SocketAddr::V4(address)) => Self::V4(address),
+            Some(SocketAddr::V6(address)) => Self::V6(Box::new(address)),
         }
     }
 
-    /// The same, under this name.
-    #[must_use]
-    pub fn named(mut self, application: &[u8]) -> Self {
-        self.application_name = String::from_utf8_lossy(application).into();
-        self
+    fn address(&self) -> Option<SocketAddr> {
+        match self {
+            Self::Unix => None,
+            Self::V4(address) => Some(SocketAddr::V4(*address)),
+            Self::V6(address) => Some(SocketAddr::V6(**address)),
+        }
     }
 }
 
@@ -66,7 +88,7 @@ impl Who {
 #[derive(Debug, Default)]
 pub(super) struct Activity {
     asked_at: AtomicU64,
-    statements: AtomicUsize,
+    statements: AtomicU32,
     /// As in [`pin::reasons`].
     pins: AtomicU16,
     pinned_at: AtomicU64,
@@ -80,6 +102,7 @@ impl Activity {
 
     pub(super) fn holds(&self, taken_at: u64, statements: usize) {
         self.asked_at.store(taken_at, Relaxed);
+        let statements = u32::try_from(statements).unwrap_or(u32::MAX);
         self.statements.store(statements, Relaxed);
     }
 
@@ -99,10 +122,20 @@ pub struct Seen {
     /// Since when it waits for an upstream.
     pub queued_at: Option<u64>,
     /// Cancel requests under way for it.
-    pub cancels: usize,
+    pub cancels: u32,
 }
 
 impl Handle {
+    /// Whose session it is.
+    pub(crate) fn who(&self) -> &Who {
+        &self.who
+    }
+
+    /// Where its client is.
+    pub(crate) fn peer(&self) -> Option<SocketAddr> {
+        self.peer.address()
+    }
+
     /// The session keeps its upstream, for these reasons.
     pub(super) fn pinned(&self, mask: u16) {
         if self.activity.pins.swap(mask, Relaxed) == 0 {
@@ -120,6 +153,16 @@ impl Seen {
         &self.handle.who
     }
 
+    /// Our end's address, and the client's own.
+    pub fn addresses(&self) -> (Option<SocketAddr>, Option<SocketAddr>) {
+        (self.handle.who.local, self.handle.peer())
+    }
+
+    /// When it logged in.
+    pub fn connected_at(&self) -> u64 {
+        self.handle.connected_at
+    }
+
     /// When it last asked for something, as far as that is noted: at the beginning of a transaction,
     /// and with each request that might have been answered from memory.
     pub fn asked_at(&self) -> u64 {
@@ -127,7 +170,7 @@ impl Seen {
     }
 
     /// Prepared statements that it had when it last got an upstream.
-    pub fn statements(&self) -> usize {
+    pub fn statements(&self) -> u32 {
         self.handle.activity.statements.load(Relaxed)
     }
 
