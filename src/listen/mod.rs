@@ -246,9 +246,6 @@ impl Door {
     }
 
     fn admit(self: &Arc<Self>, tcp: TcpStream, peer: SocketAddr) {
-        if let Err(error) = tune(&tcp) {
-            tracing::debug!(%peer, %error, "socket options not set");
-        }
         match self.count_in(peer) {
             Ok(counted) => {
                 let running = Running::new(&self.running);
@@ -347,13 +344,6 @@ impl Door {
     }
 }
 
-/// Small answers must not wait for more to come, and a client whose machine has vanished must be
-/// noticed in the end.
-fn tune(tcp: &TcpStream) -> io::Result<()> {
-    tcp.set_nodelay(true)?;
-    SockRef::from(tcp).set_tcp_keepalive(&TcpKeepalive::new().with_time(KEEPALIVE_AFTER))
-}
-
 /// Connections that wait to be accepted: as many as the system allows.
 const BACKLOG: u32 = 4096;
 
@@ -380,6 +370,28 @@ fn bind_to(address: SocketAddr, shared: bool) -> io::Result<TcpListener> {
     }?;
     socket.set_reuseaddr(true)?;
     socket.set_reuseport(shared)?;
+    // What is accepted has these from its listener. Small answers must not wait for more to come, and
+    // a client whose machine has vanished must be noticed in the end.
+    socket.set_nodelay(true)?;
+    let keepalive = TcpKeepalive::new().with_time(KEEPALIVE_AFTER);
+    SockRef::from(&socket).set_tcp_keepalive(&keepalive)?;
     socket.bind(address)?;
     socket.listen(BACKLOG)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[tokio::test]
+    async fn clients_have_their_socket_options_from_the_listener() {
+        let listener = bind("127.0.0.1:0", false).await.unwrap();
+        let address = listener.local_addr().unwrap();
+        let _client = TcpStream::connect(address).await.unwrap();
+        let (accepted, _) = listener.accept().await.unwrap();
+        assert!(accepted.nodelay().unwrap());
+        let socket = SockRef::from(&accepted);
+        assert!(socket.keepalive().unwrap());
+        assert_eq!(socket.tcp_keepalive_time().unwrap(), KEEPALIVE_AFTER);
+    }
 }
