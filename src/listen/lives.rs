@@ -108,7 +108,9 @@ impl Door {
         self.wait_for_resume(&login, registered.handle()).await?;
         let draining = self.draining.load(Ordering::Acquire);
         let caching = self.caching.as_ref();
-        let caching = caching.map(|shared| shared.join(&found.pool, database, user));
+        let who = registered.handle().who();
+        let names = || (Arc::clone(&who.database), Arc::clone(&who.user));
+        let caching = caching.map(|shared| shared.join(&found.pool, names()));
         let found = (found, caching);
         let Login {
             stream,
@@ -250,9 +252,8 @@ impl Door {
         let who = Who::new(&login.stream, (user, database), purpose, name);
         let no_key =
             |_unspecified| PgError::fatal(&trouble::NO_RANDOM, "no random bytes for a cancel key");
-        let peer = login.stream.peer();
         self.registry
-            .enter(login.minor >= 2, who, peer)
+            .enter(login.minor >= 2, who, Some(login.peer))
             .map_err(no_key)
     }
 }

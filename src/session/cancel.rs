@@ -326,15 +326,12 @@ impl Registry {
         who: Who,
         peer: Option<SocketAddr>,
     ) -> Result<Registered, Unspecified> {
-        let random = SystemRandom::new();
-        let key = Key::new(long, &random)?;
+        let key = Key::new(long, &SystemRandom::new())?;
         let peer = Peer::new(peer);
         let mut sessions = self.sessions();
         let pid = loop {
-            let mut bytes = [0; 4];
-            random.fill(&mut bytes)?;
-            // A process id is positive, and some drivers read it as signed.
-            let pid = u32::from_be_bytes(bytes) >> 1;
+            // No secret, that is the key. Positive, as some drivers read it as signed.
+            let pid = fastrand::u32(..) >> 1;
             if pid != 0 && !sessions.by_pid.contains_key(&pid) {
                 break pid;
             }

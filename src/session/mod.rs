@@ -29,6 +29,7 @@ mod held;
 mod link;
 mod lookup;
 mod moved;
+mod names;
 pub(crate) mod neutral;
 pub mod open;
 mod outbox;

@@ -60,12 +60,14 @@ pub(super) struct Asking {
 impl Session {
     /// Answers the request at the front of the inbox from memory, if that is possible.
     pub(super) fn plan(&mut self, waited: Option<&Waited>) -> Result<Plan, End> {
-        let Some(caching) = self.caching.clone() else {
-            return Ok(Plan::Upstream(Asking::because(None)));
-        };
-        if matches!(self.deferred, Deferred::Failed(_)) {
+        if self.caching.is_some() && matches!(self.deferred, Deferred::Failed(_)) {
             return Ok(upstream(Reason::Transaction));
         }
+        // Taken for the while, not cloned: its count is that of many sessions, on both sides of the
+        // machine.
+        let Some(caching) = self.caching.take() else {
+            return Ok(Plan::Upstream(Asking::because(None)));
+        };
         let now = Instant::now();
         self.registered.handle().activity.asked(now);
         let inbox = std::mem::take(&mut self.client.inbox);
@@ -88,6 +90,7 @@ impl Session {
             (clerk.serve(&asked), bytes)
         });
         self.client.inbox = inbox;
+        self.caching = Some(caching);
         let (plan, bytes) = plan?;
         if matches!(plan, Plan::Answered) {
             self.client.inbox.advance(bytes);
