@@ -9,7 +9,7 @@ use std::time::Duration;
 use pgweir::admin::Shutdown;
 use pgweir::config::{self, Config, Environment, Flags, Reload, reload};
 use pgweir::listen::orders::{self, Answer, Order, Orders};
-use pgweir::listen::{self, Door};
+use pgweir::listen::{Door, Passed};
 use pgweir::telemetry;
 use pgweir::wire::error::{PgError, Severity};
 use pgweir::wire::trouble;
@@ -32,10 +32,12 @@ pub(super) fn serve(flags: &Flags, environment: &Environment) -> ExitCode {
 }
 
 fn run(flags: &Flags, environment: &Environment) -> Result<(), String> {
-    let loaded = config::load(flags, environment).map_err(|error| error.to_string())?;
+    let passed = Passed::take(environment).map_err(|error| error.to_string())?;
+    let flags = flags.clone().sockets(passed.addresses());
+    let loaded = config::load(&flags, environment).map_err(|error| error.to_string())?;
     let config = &loaded.config;
     telemetry::start(&config.log)?;
-    for warning in &loaded.warnings {
+    for warning in passed.warning.iter().chain(&loaded.warnings) {
         tracing::warn!("{warning}");
     }
     raise_file_limit(config)?;
@@ -47,10 +49,14 @@ fn run(flags: &Flags, environment: &Environment) -> Result<(), String> {
     let load = |said: &BTreeMap<&'static str, String>| {
         config::load(&flags.clone().said(said), environment)
     };
-    runtime.block_on(serve_until_told(loaded, load))
+    runtime.block_on(serve_until_told(loaded, passed, load))
 }
 
-async fn serve_until_told<L>(loaded: config::Loaded, load: L) -> Result<(), String>
+async fn serve_until_told<L>(
+    loaded: config::Loaded,
+    mut passed: Passed,
+    load: L,
+) -> Result<(), String>
 where
     L: Fn(&BTreeMap<&'static str, String>) -> Result<config::Loaded, config::ConfigError>,
 {
@@ -59,20 +65,24 @@ where
     let mut interrupt = signals(SignalKind::interrupt())?;
     let mut hangup = signals(SignalKind::hangup())?;
     let mut succeeded = signals(SignalKind::user_defined1())?;
-    let address = loaded.config.listen.address.clone();
-    let listener = listen::bind(&address, loaded.config.listen.reuse_port)
-        .await
-        .map_err(|error| format!("cannot listen on {address} (listen.address): {error}"))?;
+    let listen = &loaded.config.listen;
+    let listener = passed.clients(listen).await.map_err(|error| {
+        format!(
+            "cannot listen on {} (listen.address): {error}",
+            listen.address
+        )
+    })?;
     let (door, mut orders) = Door::new(&loaded).map_err(|error| error.to_string())?;
     if let Some(address) = &loaded.config.admin.address.0 {
-        let served = std::net::TcpListener::bind(address).and_then(|tcp| door.serve_http(tcp));
+        let served = passed.admin(address).and_then(|tcp| door.serve_http(tcp));
         let address = served.map_err(|error| {
             format!("cannot listen on {address} (admin.address, \"\" for none): {error}")
         })?;
-        tracing::info!("metrics and health at http://{address}");
+        let from = loaded.origins.of("admin.address");
+        tracing::info!(%from, "metrics and health at http://{address}");
     }
     door.warm_up();
-    announce(&loaded.config, &listener);
+    announce(&loaded, &listener);
     let mut running = Running {
         config: loaded.config,
         said: BTreeMap::new(),
@@ -232,11 +242,13 @@ where
 }
 
 /// Says where it listens, and what to put in the connection string.
-fn announce(config: &Config, listener: &TcpListener) {
+fn announce(loaded: &config::Loaded, listener: &TcpListener) {
+    let config = &loaded.config;
+    let from = loaded.origins.of("listen.address");
     let address = listener
         .local_addr()
         .map_or_else(|_| config.listen.address.clone(), |a| a.to_string());
-    tracing::info!("listening on {address}, upstream {}", config.upstream);
+    tracing::info!(%from, "listening on {address}, upstream {}", config.upstream);
     let user = match config.upstream.user.as_str() {
         "" => "USER",
         user => user,

@@ -401,6 +401,13 @@ impl Dirty {
         }
     }
 
+    /// Another mark stands for it from now on.
+    pub fn withdraw(mut self) {
+        if let Some(marks) = self.marks.take() {
+            self.generations.clean(marks);
+        }
+    }
+
     /// The backend that runs it.
     pub fn pid(&self) -> i32 {
         self.pid

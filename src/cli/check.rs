@@ -1,11 +1,13 @@
 //! `pgweir check`: a configuration, the proxy that runs with it, or what a PgBouncer's would be.
 
+use std::fmt::Display;
 use std::io::{self, Write};
 use std::path::Path;
 use std::process::ExitCode;
 
 use super::Check;
-use crate::config::{self, ConfigError, Environment, Flags};
+use crate::config::{self, Environment, Flags};
+use crate::listen::Passed;
 use crate::live;
 use crate::migrate;
 
@@ -32,9 +34,13 @@ fn report(
     out: &mut impl Write,
     err: &mut impl Write,
 ) -> io::Result<ExitCode> {
-    match config::load(flags, env) {
+    let passed = match Passed::take(env) {
+        Ok(passed) => passed,
+        Err(error) => return unusable(&error, err),
+    };
+    match config::load(&flags.clone().sockets(passed.addresses()), env) {
         Ok(loaded) => {
-            for warning in &loaded.warnings {
+            for warning in passed.warning.iter().chain(&loaded.warnings) {
                 writeln!(err, "warning: {warning}")?;
             }
             write!(out, "{}", loaded.show())?;
@@ -45,7 +51,7 @@ fn report(
     }
 }
 
-fn unusable(error: &ConfigError, err: &mut impl Write) -> io::Result<ExitCode> {
+fn unusable(error: &impl Display, err: &mut impl Write) -> io::Result<ExitCode> {
     writeln!(err, "pgweir: {error}")?;
     Ok(ExitCode::FAILURE)
 }

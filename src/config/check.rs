@@ -10,7 +10,7 @@ use base64::engine::general_purpose::STANDARD;
 use tracing_subscriber::EnvFilter;
 
 use super::fault::Fault;
-use super::origin::{ConfigError, Origins};
+use super::origin::{ConfigError, Origin, Origins};
 use super::{AuthMode, Config, Database, Secret, Target, TlsMode, User};
 use crate::cache::rules::{FINGERPRINT_DIGITS, Rule};
 
@@ -331,6 +331,12 @@ impl Checks<'_> {
             ..
         } = self.config;
         let mut warnings = Vec::new();
+        if listen.reuse_port && *self.origins.of("listen.address") == Origin::Socket {
+            warnings.push(
+                "listen.reuse_port is not used: whoever opens the socket says so (ReusePort= of a socket unit)"
+                    .to_owned(),
+            );
+        }
         let open = !is_local(&listen.address) && auth.allow.is_empty();
         if open && auth.mode == AuthMode::Trust {
             warnings.push(format!(

@@ -106,7 +106,7 @@ impl Door {
             Err(error) => return Err(refuse(login.stream, login.pending, error.into()).await),
         };
         self.wait_for_resume(&login, registered.handle()).await?;
-        let draining = self.draining.load(Ordering::Acquire);
+        let last_call = self.last_call.load(Ordering::Acquire);
         let caching = self.caching.as_ref();
         let who = registered.handle().who();
         let names = || (Arc::clone(&who.database), Arc::clone(&who.user));
@@ -128,7 +128,7 @@ impl Door {
         };
         handle.waits(Waits::No);
         match opened {
-            Ok(session) if draining => {
+            Ok(session) if last_call => {
                 session.drain();
                 Ok((session, counted))
             }

@@ -5,7 +5,9 @@ mod end;
 mod facts;
 mod lives;
 pub mod orders;
+mod peers;
 mod people;
+mod sockets;
 mod stats;
 mod upstreams;
 mod view;
@@ -13,21 +15,23 @@ mod view;
 use std::future::poll_fn;
 use std::io;
 use std::net::SocketAddr;
+use std::path::PathBuf;
 use std::sync::Arc;
 use std::sync::atomic::AtomicBool;
 use std::task::Poll;
 use std::time::Duration;
 
 use arc_swap::ArcSwap;
-use socket2::{SockRef, TcpKeepalive};
 use tokio::io::AsyncWriteExt;
-use tokio::net::{TcpListener, TcpSocket, TcpStream};
+use tokio::net::{TcpListener, TcpStream};
 use tokio::sync::{Semaphore, watch};
 
 use self::end::Running;
 use self::facts::Known;
 use self::lives::Alive;
 use self::orders::{Desk, Orders};
+use self::peers::Peers;
+pub use self::sockets::{Passed, PassedError};
 use self::upstreams::Questions;
 use crate::admin::http;
 use crate::cache;
@@ -78,12 +82,15 @@ pub struct Door {
     tls: Acceptor,
     pools: Arc<Pools>,
     registry: Arc<Registry>,
+    peers: Option<Peers>,
     counts: Arc<Counts>,
     cancels: Semaphore,
     consoles: Semaphore,
     facts: Arc<Known>,
     turned_away: Arc<Semaphore>,
     draining: Arc<AtomicBool>,
+    /// While draining: clients that come from now on are told to go as soon as they are in.
+    last_call: AtomicBool,
     /// The cache, unless it is off.
     caching: Option<Arc<Shared>>,
     /// How many connections have a task, those of the console aside.
@@ -96,6 +103,8 @@ pub struct Door {
 pub enum Error {
     #[error("listen.tls: {0}")]
     Tls(#[from] crate::tls::Error),
+    #[error("listen.peers = {0}: {1}")]
+    Peers(PathBuf, io::Error),
     #[error("{0}")]
     Users(#[from] greet::NoRandom),
 }
@@ -139,6 +148,18 @@ fn caching(config: &Config) -> Option<Arc<Shared>> {
     Some(Shared::new(cache::Cache::new(limits), policy))
 }
 
+/// Takes this process's place among its peers, if it may have any, and answers them from now on.
+fn meet_peers(listen: &Listen) -> Result<(Option<Peers>, Arc<Registry>), Error> {
+    let Some(folder) = &listen.peers else {
+        return Ok((None, Arc::default()));
+    };
+    let (peers, listener) =
+        Peers::join(folder).map_err(|error| Error::Peers(folder.clone(), error))?;
+    let registry = Arc::new(Registry::new(Some(peers.number())));
+    tokio::spawn(peers::serve(listener, Arc::clone(&registry)));
+    Ok((Some(peers), registry))
+}
+
 impl Door {
     /// Takes up to a tenth of a second, because passwords are hashed.
     ///
@@ -148,7 +169,8 @@ impl Door {
         let config = &loaded.config;
         let pools = Arc::new(Pools::new(plan(config)));
         let caching = caching(config);
-        let (registry, counts) = (Arc::<Registry>::default(), Arc::<Counts>::default());
+        let (peers, registry) = meet_peers(&config.listen)?;
+        let counts = Arc::<Counts>::default();
         let draining = Arc::<AtomicBool>::default();
         let running = watch::Sender::new(0);
         let (desk, orders) = Desk::new();
@@ -167,11 +189,13 @@ impl Door {
             pools,
             caching,
             registry,
+            peers,
             counts,
             cancels: Semaphore::new(CANCELS_MAX),
             consoles: Semaphore::new(CONSOLES_MAX),
             turned_away: Arc::new(Semaphore::new(TURNED_AWAY_MAX)),
             draining,
+            last_call: AtomicBool::new(false),
             running,
             consoles_running: watch::Sender::new(0),
         };
@@ -311,7 +335,7 @@ impl Door {
             Ok(Greeting::Client(login)) => return self.serve(login, rules, running).await,
             Ok(Greeting::Cancel { pid, key, stream }) => {
                 if let Ok(_permit) = self.cancels.acquire().await {
-                    self.registry.cancel(pid, &key).await;
+                    self.cancel(pid, &key).await;
                 }
                 drop(stream);
             }
@@ -319,6 +343,15 @@ impl Door {
             Err(error) => tracing::warn!(%peer, %error, "not logged in"),
         }
         None
+    }
+
+    /// Acts on a CancelRequest, whosever client sent it.
+    async fn cancel(&self, pid: u32, key: &[u8]) {
+        let peers = self.peers.as_ref();
+        match peers.and_then(|peers| Some((peers, peers.other(pid)?))) {
+            Some((peers, other)) => peers.hand_on(other, pid, key).await,
+            None => self.registry.cancel(pid, key).await,
+        }
     }
 
     fn count(&self, user: &str, database: &str, rules: &Rules) -> Result<[Counted; 2], PgError> {
@@ -346,52 +379,3 @@ impl Door {
 
 /// Connections that wait to be accepted: as many as the system allows.
 const BACKLOG: u32 = 4096;
-
-/// Binds `address`; with `shared`, others may as well, and the system deals new connections out.
-///
-/// # Errors
-/// The system's.
-pub async fn bind(address: &str, shared: bool) -> io::Result<TcpListener> {
-    let mut failed = io::Error::new(io::ErrorKind::InvalidInput, "no address of that name");
-    for address in tokio::net::lookup_host(address).await? {
-        match bind_to(address, shared) {
-            Ok(listener) => return Ok(listener),
-            Err(error) => failed = error,
-        }
-    }
-    Err(failed)
-}
-
-fn bind_to(address: SocketAddr, shared: bool) -> io::Result<TcpListener> {
-    let socket = if address.is_ipv4() {
-        TcpSocket::new_v4()
-    } else {
-        TcpSocket::new_v6()
-    }?;
-    socket.set_reuseaddr(true)?;
-    socket.set_reuseport(shared)?;
-    // What is accepted has these from its listener. Small answers must not wait for more to come, and
-    // a client whose machine has vanished must be noticed in the end.
-    socket.set_nodelay(true)?;
-    let keepalive = TcpKeepalive::new().with_time(KEEPALIVE_AFTER);
-    SockRef::from(&socket).set_tcp_keepalive(&keepalive)?;
-    socket.bind(address)?;
-    socket.listen(BACKLOG)
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[tokio::test]
-    async fn clients_have_their_socket_options_from_the_listener() {
-        let listener = bind("127.0.0.1:0", false).await.unwrap();
-        let address = listener.local_addr().unwrap();
-        let _client = TcpStream::connect(address).await.unwrap();
-        let (accepted, _) = listener.accept().await.unwrap();
-        assert!(accepted.nodelay().unwrap());
-        let socket = SockRef::from(&accepted);
-        assert!(socket.keepalive().unwrap());
-        assert_eq!(socket.tcp_keepalive_time().unwrap(), KEEPALIVE_AFTER);
-    }
-}

@@ -127,7 +127,8 @@ impl Link<'_> {
             return Ok(Next::Wait);
         };
         let here = header.bytes.min(bytes.len());
-        let read = matches!(header.tag, b'Z' | b'S' | b'C' | b'E' | b't' | b'T');
+        let read = matches!(header.tag, b'Z' | b'S' | b'C' | b'E' | b't' | b'T')
+            || header.tag == b'D' && self.held.asks_locks;
         if here < header.bytes && read && header.bytes <= FRAME_BUFFERED_MAX {
             *need = header.bytes;
             return Ok(Next::Wait);
@@ -184,6 +185,10 @@ impl Link<'_> {
             _ => self.held.replies.show(),
         };
         let replaced = match header.tag {
+            b'D' if self.held.asks_locks => {
+                self.held.tells_locks(body);
+                false
+            }
             // The rows of a result: nothing to look at.
             b'D' | b'd' => false,
             b'E' => self.error(body, scratch),
@@ -192,7 +197,7 @@ impl Link<'_> {
                 self.described(body);
                 false
             }
-            b'C' => {
+            b'C' if show != Show::Hide => {
                 self.held.clocked.completed(body);
                 false
             }
@@ -233,7 +238,10 @@ impl Link<'_> {
     ) -> Result<bool, End> {
         match event {
             Event::Nothing => Ok(false),
-            Event::Statement => Ok(self.statement(body, scratch)),
+            Event::Statement => {
+                self.told_locks();
+                Ok(self.statement(body, scratch))
+            }
             Event::Answered(entry) => {
                 match (entry.note, self.caching) {
                     (Note::Running { work, .. }, _) => {
@@ -242,6 +250,7 @@ impl Link<'_> {
                         }
                     }
                     (Note::Described(learning), Some(caching)) => learning.learned(caching, body),
+                    (Note::Locks { ahead, row }, _) => self.narrow(ahead, row),
                     _ => {}
                 }
                 Ok(false)
@@ -322,6 +331,8 @@ impl Link<'_> {
         scratch: &mut Vec<u8>,
     ) -> Result<bool, End> {
         self.held.used.clear();
+        // A question that an error skipped is not answered any more.
+        self.held.asks_locks &= !self.held.replies.is_empty();
         if let Some(series) = self.held.series.ready() {
             self.client.inbox.prepend(&series);
             return Ok(true);
@@ -427,6 +438,7 @@ impl Link<'_> {
                 | Note::Unnamed
                 | Note::Ours { .. }
                 | Note::Evicted { .. }
+                | Note::Locks { .. }
                 | Note::Described(_)
                 | Note::Closed { .. } => {}
             }

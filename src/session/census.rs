@@ -5,6 +5,7 @@
 use std::net::{SocketAddr, SocketAddrV4, SocketAddrV6};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU16, AtomicU32, AtomicU64, Ordering::Relaxed};
+use std::time::Duration;
 
 use tokio::time::Instant;
 
@@ -134,6 +135,15 @@ impl Handle {
     /// Where its client is.
     pub(crate) fn peer(&self) -> Option<SocketAddr> {
         self.peer.address()
+    }
+
+    pub(crate) fn purpose(&self) -> Purpose {
+        self.who.purpose
+    }
+
+    /// Whether its client has come only this long ago, and has not asked for anything yet.
+    pub(crate) fn is_new(&self, within: Duration) -> bool {
+        self.activity.asked_at.load(Relaxed) == 0 && moment::age(self.connected_at) < within
     }
 
     /// The session keeps its upstream, for these reasons.

@@ -66,6 +66,11 @@ pub(super) enum Note {
     Settings,
     /// The client's Describe of a statement whose description is remembered.
     Described(Box<Learning>),
+    /// Our question what the transaction has locked; it ends with the group that is so many ahead.
+    Locks {
+        ahead: usize,
+        row: Option<Box<[u8]>>,
+    },
     /// Sent to fail: this error takes the place of the upstream's.
     Refused(Box<PgError>),
 }
@@ -158,6 +163,8 @@ pub(super) struct Held {
     pub(super) explained: Option<Box<Explained>>,
     /// The BEGIN that was held back, while our settings query may still fail.
     pub(super) begun: Option<Box<[u8]>>,
+    /// An answer of the server is to be read that tells what is locked.
+    pub(super) asks_locks: bool,
 }
 
 impl Held {
@@ -192,6 +199,7 @@ impl Held {
             complaints: Vec::new(),
             explained: None,
             begun: None,
+            asks_locks: false,
         }
     }
 

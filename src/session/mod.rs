@@ -21,6 +21,7 @@ mod explain;
 mod farewell;
 mod filling;
 mod follow;
+mod footprint;
 mod form;
 mod frontend;
 pub mod greet;

@@ -8,6 +8,7 @@ use tokio::time::Instant;
 use super::caching::Caching;
 use super::clocked;
 use super::explain::{self, Explained};
+use super::footprint;
 use super::frontend::Frame;
 use super::link::Link;
 use super::lookup::{Desk, Learning, Query, may_be_read};
@@ -202,6 +203,11 @@ impl Link<'_> {
                     WriteSet::Nothing => {}
                     WriteSet::Relations(list) => {
                         writes.touch(Touch::Relations(list), resolved.epoch);
+                    }
+                    WriteSet::Everything(why)
+                        if footprint::is_told(known, why, snapshot, self.caching) =>
+                    {
+                        writes.touch(Touch::Unseen, resolved.epoch);
                     }
                     WriteSet::Everything(_) => writes.touch(Touch::Everything, resolved.epoch),
                     WriteSet::Definitions => writes.touch(Touch::Definitions, resolved.epoch),
