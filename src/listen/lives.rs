@@ -1,6 +1,7 @@
 //! The whole life of a connection that has logged in: a session, replication, or the console.
 
 use std::net::SocketAddr;
+use std::pin::Pin;
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
 
@@ -33,15 +34,20 @@ pub(super) struct Alive {
     running: Running,
 }
 
-impl Alive {
-    /// The rest of its life.
-    pub(super) async fn live(self) {
-        let handle = Arc::clone(self.session.handle());
-        let end = self.session.run().await;
-        drop((self.counted, self.running));
-        let who = handle.who();
-        ended(handle.peer(), (&who.user, &who.database), &end);
-    }
+/// The whole life of a connection. Not split further: each future within another would keep room of
+/// its own, for as long as a client is idle.
+pub(super) async fn live(
+    meeting: Pin<Box<impl Future<Output = Option<Alive>>>>,
+    counted: [Counted; 2],
+) {
+    let Some(alive) = meeting.await else {
+        return;
+    };
+    let handle = Arc::clone(alive.session.handle());
+    let end = alive.session.run().await;
+    drop((alive.counted, alive.running, counted));
+    let who = handle.who();
+    ended(handle.peer(), (&who.user, &who.database), &end);
 }
 
 /// The one line about an end.

@@ -276,12 +276,7 @@ impl Door {
                 // Boxed, and gone once the client is in: a task has the room of its longest way for
                 // all its life, and an idle client should have little.
                 let meeting = Box::pin(Arc::clone(self).meet(tcp, peer, running));
-                tokio::spawn(async move {
-                    if let Some(alive) = meeting.await {
-                        alive.live().await;
-                    }
-                    drop(counted);
-                });
+                tokio::spawn(lives::live(meeting, counted));
             }
             Err(error) => self.turn_away(tcp, peer, error),
         }

@@ -6,7 +6,7 @@ use std::future::poll_fn;
 use std::net::SocketAddr;
 use std::num::NonZeroU16;
 use std::sync::atomic::{AtomicU8, AtomicU64, Ordering};
-use std::sync::{Arc, Mutex, MutexGuard, OnceLock, PoisonError};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::task::{Poll, Waker};
 use std::time::Duration;
 
@@ -38,7 +38,6 @@ pub struct Handle {
     pub(super) connected_at: u64,
     pub(super) activity: Activity,
     flags: AtomicU8,
-    waker: OnceLock<Waker>,
     target: Mutex<Target>,
 }
 
@@ -69,6 +68,8 @@ impl Key {
     }
 }
 
+/// The session's task has left its waker.
+const REGISTERED: u8 = 16;
 /// Leave when idle: the process is stopping.
 pub(crate) const DRAIN: u8 = 1;
 /// Leave now.
@@ -91,6 +92,8 @@ pub(crate) enum Waits {
 
 #[derive(Debug, Default)]
 struct Target {
+    /// The session's task.
+    waker: Option<Waker>,
     upstream: Option<Arc<Record>>,
     /// Where its upstreams come from.
     pool: Option<Arc<Pool>>,
@@ -113,14 +116,17 @@ impl Handle {
             connected_at: moment::now(),
             activity: Activity::default(),
             flags: AtomicU8::new(0),
-            waker: OnceLock::new(),
             target: Mutex::default(),
         }
     }
 
-    /// Called once by the session's task: a task's waker stays the same for its life.
+    /// Takes the waker of the session's task, the first time: it stays the same for a task's life.
     pub(crate) fn register(&self, waker: &Waker) {
-        self.waker.get_or_init(|| waker.clone());
+        if !self.has(REGISTERED) {
+            // Under the lock: a flag that is raised meanwhile is seen, or its raiser finds the waker.
+            self.target().waker = Some(waker.clone());
+            self.flags.fetch_or(REGISTERED, Ordering::Release);
+        }
     }
 
     /// Whether all of `flags` are up.
@@ -135,7 +141,7 @@ impl Handle {
     }
 
     fn wake(&self) {
-        if let Some(waker) = self.waker.get() {
+        if let Some(waker) = self.target().waker.as_ref() {
             waker.wake_by_ref();
         }
     }

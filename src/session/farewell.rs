@@ -56,7 +56,7 @@ impl Session {
             && held.rest.bytes == 0
             && held.inbox.is_empty()
             && held.out.is_empty()
-            && self.client.rest == 0;
+            && held.onward.rest == 0;
         if !upstream_is_good || held.is_refused() || held.pins.survives_reset() {
             self.drop_upstream(false).await;
         } else if !quiet {
