@@ -69,7 +69,10 @@ impl Link<'_> {
         // `bytes[run..used]` goes on as it is.
         let mut run = 0;
         let mut scratch = Vec::new();
-        while self.held.replies.len() < OUTSTANDING_MAX && !self.held.onward.leaving && !self.yields() {
+        while self.held.replies.len() < OUTSTANDING_MAX
+            && !self.held.onward.leaving
+            && !self.yields()
+        {
             if !self.held.out.has_room() {
                 *full = true;
                 break;

@@ -60,19 +60,16 @@ pub(super) struct Asking {
 impl Session {
     /// Answers the request at the front of the inbox from memory, if that is possible.
     pub(super) fn plan(&mut self, waited: Option<&Waited>) -> Result<Plan, End> {
-        if self.caching.is_some() && matches!(self.deferred, Deferred::Failed(_)) {
-            return Ok(upstream(Reason::Transaction));
-        }
-        // Taken for the while, not cloned: its count is that of many sessions, on both sides of the
-        // machine.
-        let Some(caching) = self.caching.take() else {
-            return Ok(Plan::Upstream(Asking::because(None)));
+        let failed = matches!(self.deferred, Deferred::Failed(_));
+        // Taken, not cloned: many sessions share its count.
+        let Some(caching) = self.caching.take_if(|_| !failed) else {
+            let reason = failed.then_some(Reason::Transaction);
+            return Ok(Plan::Upstream(Asking::because(reason)));
         };
         let now = Instant::now();
         self.registered.handle().activity.asked(now);
         let inbox = std::mem::take(&mut self.client.inbox);
-        let read = asked::read(inbox.bytes());
-        let plan = read.map(|(asked, bytes)| {
+        let plan = asked::read(inbox.bytes()).map(|(asked, bytes)| {
             let mut clerk = Clerk {
                 status: self.deferred.status().byte(),
                 begun: matches!(self.deferred, Deferred::Begun { .. }),
