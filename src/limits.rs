@@ -2,7 +2,10 @@
 
 use std::collections::HashMap;
 use std::net::IpAddr;
+use std::sync::atomic::{AtomicUsize, Ordering::Relaxed};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+
+use foldhash::fast::RandomState;
 
 use crate::wire::error::PgError;
 use crate::wire::trouble;
@@ -20,20 +23,26 @@ pub enum Kind {
 /// limit on all clients.
 #[derive(Debug, Default)]
 pub struct Counts {
-    counts: Mutex<HashMap<Kind, usize>>,
+    counts: Mutex<HashMap<Kind, Arc<Count>, RandomState>>,
+}
+
+/// The clients of one kind. Shared by all of them, so that being counted takes a pointer.
+#[derive(Debug)]
+struct Count {
+    kind: Kind,
+    /// Changed only with the table locked.
+    clients: AtomicUsize,
+    counts: Arc<Counts>,
 }
 
 /// A counted client; dropping it uncounts it.
 #[derive(Debug)]
-pub struct Counted {
-    counts: Arc<Counts>,
-    kind: Kind,
-}
+pub struct Counted(Arc<Count>);
 
 impl Counted {
     /// The user's or database's name, one string for all its clients.
     pub fn name(&self) -> Arc<str> {
-        match &self.kind {
+        match &self.0.kind {
             Kind::User(name) | Kind::Database(name) => Arc::clone(name),
             Kind::All | Kind::Address(_) => Arc::default(),
         }
@@ -42,12 +51,9 @@ impl Counted {
 
 impl Drop for Counted {
     fn drop(&mut self) {
-        let mut counts = self.counts.lock();
-        if let Some(count) = counts.get_mut(&self.kind) {
-            *count -= 1;
-            if *count == 0 {
-                counts.remove(&self.kind);
-            }
+        let mut counts = self.0.counts.lock();
+        if self.0.clients.fetch_sub(1, Relaxed) == 1 {
+            counts.remove(&self.0.kind);
         }
     }
 }
@@ -64,43 +70,48 @@ impl Counts {
         setting: &str,
     ) -> Result<Counted, PgError> {
         let mut counts = self.lock();
-        // The first one's key, so that a thousand clients of one user share its name.
-        let known = counts.get_key_value(&kind).map(|(known, _)| known.clone());
-        let kind = known.unwrap_or(kind);
-        let count = counts.entry(kind.clone()).or_insert(0);
-        if most != 0 && *count >= most {
-            let whose = match &kind {
-                Kind::All => String::new(),
-                Kind::User(user) => format!(" of user \"{user}\""),
-                Kind::Database(name) => format!(" of database \"{name}\""),
-                Kind::Address(address) => format!(" from address {address}"),
-            };
-            let count = match most {
-                1 => "is 1 client".to_owned(),
-                most => format!("are {most} clients"),
-            };
-            return Err(PgError::fatal(
-                &trouble::TOO_MANY_CLIENTS,
-                format!("sorry, there {count}{whose} already"),
-            )
-            .hint(format!("Raise {setting}.")));
+        if let Some(count) = counts.get(&kind) {
+            if most != 0 && count.clients.load(Relaxed) >= most {
+                return Err(full(&kind, most, setting));
+            }
+            count.clients.fetch_add(1, Relaxed);
+            return Ok(Counted(Arc::clone(count)));
         }
-        *count += 1;
-        drop(counts);
-        Ok(Counted {
+        let count = Arc::new(Count {
+            kind: kind.clone(),
+            clients: AtomicUsize::new(1),
             counts: Arc::clone(self),
-            kind,
-        })
+        });
+        counts.insert(kind, Arc::clone(&count));
+        Ok(Counted(count))
     }
 
     /// How many there are of this kind.
     pub fn of(&self, kind: &Kind) -> usize {
-        self.lock().get(kind).copied().unwrap_or(0)
+        let counts = self.lock();
+        counts
+            .get(kind)
+            .map_or(0, |count| count.clients.load(Relaxed))
     }
 
-    fn lock(&self) -> MutexGuard<'_, HashMap<Kind, usize>> {
+    fn lock(&self) -> MutexGuard<'_, HashMap<Kind, Arc<Count>, RandomState>> {
         self.counts.lock().unwrap_or_else(PoisonError::into_inner)
     }
+}
+
+fn full(kind: &Kind, most: usize, setting: &str) -> PgError {
+    let whose = match kind {
+        Kind::All => String::new(),
+        Kind::User(user) => format!(" of user \"{user}\""),
+        Kind::Database(name) => format!(" of database \"{name}\""),
+        Kind::Address(address) => format!(" from address {address}"),
+    };
+    let count = match most {
+        1 => "is 1 client".to_owned(),
+        most => format!("are {most} clients"),
+    };
+    let text = format!("sorry, there {count}{whose} already");
+    PgError::fatal(&trouble::TOO_MANY_CLIENTS, text).hint(format!("Raise {setting}."))
 }
 
 #[cfg(test)]

@@ -97,9 +97,15 @@ where
         said: BTreeMap::new(),
         load,
     };
+    // A task of its own, where the clients' are: what this one waits for is woken on another thread,
+    // and each new client would cost two switches between them.
+    let listener = Arc::new(listener);
+    let accepting = tokio::spawn({
+        let (door, listener) = (Arc::clone(&door), Arc::clone(&listener));
+        async move { door.accept(&listener).await }
+    });
     let when = loop {
         tokio::select! {
-            () = door.accept(&listener) => {}
             Some(()) = hangup.recv() => drop(running.reload(&door)),
             Some(order) = orders.recv() => if let Some(when) = running.obey(&door, order) {
                 break Some(when);
@@ -109,6 +115,9 @@ where
             Some(()) = succeeded.recv() => break Some(Shutdown::WaitForClients),
         }
     };
+    accepting.abort();
+    // It has let go of the listener when this is ready.
+    let _aborted = accepting.await;
     door.accept_queued(&listener).await;
     drop(listener);
     tokio::select! {

@@ -104,15 +104,23 @@ impl Stream {
         }
     }
 
-    /// Our end's address, and the peer's; nothing of a Unix socket.
-    pub fn addresses(&self) -> (Option<SocketAddr>, Option<SocketAddr>) {
-        let tcp = match self {
-            Self::Tcp(tcp) => tcp,
-            Self::Unix(_) => return (None, None),
-            Self::Accepted(tls) => tls.get_ref().0,
-            Self::Dialled(tls) => tls.get_ref().0,
-        };
-        (tcp.local_addr().ok(), tcp.peer_addr().ok())
+    /// Our end's address; nothing of a Unix socket.
+    pub fn local(&self) -> Option<SocketAddr> {
+        self.tcp()?.local_addr().ok()
+    }
+
+    /// The peer's address; nothing of a Unix socket.
+    pub fn peer(&self) -> Option<SocketAddr> {
+        self.tcp()?.peer_addr().ok()
+    }
+
+    fn tcp(&self) -> Option<&TcpStream> {
+        match self {
+            Self::Tcp(tcp) => Some(tcp),
+            Self::Unix(_) => None,
+            Self::Accepted(tls) => Some(tls.get_ref().0),
+            Self::Dialled(tls) => Some(tls.get_ref().0),
+        }
     }
 
     /// Protocol and cipher, if the bytes are encrypted.

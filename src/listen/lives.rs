@@ -1,5 +1,7 @@
 //! The whole life of a connection that has logged in: a session, replication, or the console.
 
+use std::net::SocketAddr;
+use std::pin::Pin;
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
 
@@ -26,31 +28,72 @@ use crate::wire::error::PgError;
 use crate::wire::startup::Replication;
 use crate::wire::trouble;
 
+/// A client that is in, and what it counts as.
+pub(super) struct Alive {
+    session: Box<Session>,
+    counted: [Counted; 2],
+    running: Running,
+}
+
+/// The whole life of a connection. Not split further: each future within another would keep room of
+/// its own, for as long as a client is idle.
+pub(super) async fn live(
+    meeting: Pin<Box<impl Future<Output = Option<Alive>>>>,
+    counted: [Counted; 2],
+) {
+    let Some(alive) = meeting.await else {
+        return;
+    };
+    let handle = Arc::clone(alive.session.handle());
+    let end = alive.session.run().await;
+    drop((alive.counted, alive.running, counted));
+    let who = handle.who();
+    ended(handle.peer(), (&who.user, &who.database), &end);
+}
+
+/// The one line about an end.
+fn ended(peer: Option<SocketAddr>, (user, database): (&str, &str), end: &End) {
+    let peer = peer.map(tracing::field::display);
+    let who = format_args!("{user}@{database}");
+    if end.is_ordinary() {
+        tracing::info!(peer, %who, reason = %end, "session ended");
+    } else {
+        tracing::warn!(peer, %who, reason = %end, "session ended");
+    }
+}
+
 impl Door {
-    /// A session's whole life. The rules are held only while it starts.
+    /// Takes in a client that has logged in; `None` when it has gone already, with what came of it
+    /// told. The rules are held only while a session starts.
     pub(super) async fn serve(
         &self,
         login: Box<Login>,
         rules: Arc<Rules>,
         running: Running,
-    ) -> End {
-        if rules.admin.is_console(&login.database) {
+    ) -> Option<Alive> {
+        let peer = Some(login.peer);
+        let (user, database) = (login.user.clone(), login.database.clone());
+        let end = if rules.admin.is_console(&login.database) {
             // Nobody waits for the console's clients when the process ends.
             let _running = Running::new(&self.consoles_running);
             drop(running);
-            return Box::pin(self.console(login, rules)).await;
-        }
-        if login.replication != Replication::Off {
-            return Box::pin(self.replicate(login, rules)).await;
-        }
-        match Box::pin(self.open(login, rules)).await {
-            Ok((session, counted)) => {
-                let end = session.run().await;
-                drop((counted, running));
-                end
+            self.console(login, rules).await
+        } else if login.replication != Replication::Off {
+            self.replicate(login, rules).await
+        } else {
+            match self.open(login, rules).await {
+                Ok((session, counted)) => {
+                    return Some(Alive {
+                        session,
+                        counted,
+                        running,
+                    });
+                }
+                Err(end) => end,
             }
-            Err(end) => end,
-        }
+        };
+        ended(peer, (&user, &database), &end);
+        None
     }
 
     async fn open(
@@ -72,7 +115,9 @@ impl Door {
         self.wait_for_resume(&login, registered.handle()).await?;
         let last_call = self.last_call.load(Ordering::Acquire);
         let caching = self.caching.as_ref();
-        let caching = caching.map(|shared| shared.join(&found.pool, database, user));
+        let who = registered.handle().who();
+        let names = || (Arc::clone(&who.database), Arc::clone(&who.user));
+        let caching = caching.map(|shared| shared.join(&found.pool, names()));
         let found = (found, caching);
         let Login {
             stream,
@@ -215,10 +260,12 @@ impl Door {
         let mut latest = login.settings.iter().rev();
         let named = latest.find(|(name, _)| name.eq_ignore_ascii_case(application));
         let name = named.map(|(_, value)| &**value).unwrap_or_default();
-        let who = Who::new(&login.stream, user, database, purpose).named(name);
+        let who = Who::new(&login.stream, (user, database), purpose, name);
         let no_key =
             |_unspecified| PgError::fatal(&trouble::NO_RANDOM, "no random bytes for a cancel key");
-        self.registry.enter(login.minor >= 2, who).map_err(no_key)
+        self.registry
+            .enter(login.minor >= 2, who, Some(login.peer))
+            .map_err(no_key)
     }
 
     /// Tells a client that has logged in why there is no session for it.

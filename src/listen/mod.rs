@@ -22,12 +22,12 @@ use std::task::Poll;
 use std::time::Duration;
 
 use arc_swap::ArcSwap;
-use socket2::{SockRef, TcpKeepalive};
 use tokio::net::{TcpListener, TcpStream};
 use tokio::sync::{Semaphore, watch};
 
 use self::end::Running;
 use self::facts::Known;
+use self::lives::Alive;
 use self::orders::{Desk, Orders};
 use self::peers::Peers;
 pub use self::sockets::{Passed, PassedError};
@@ -40,7 +40,6 @@ use crate::metrics::logins::Failure;
 use crate::pool::pools::{Plan, Pools};
 use crate::session::caching::Shared;
 use crate::session::cancel::Registry;
-use crate::session::end::End;
 use crate::session::greet::{self, Gate, GreetError, Greeting, Users};
 use crate::tls::server::Acceptor;
 use crate::wire::error::PgError;
@@ -272,30 +271,28 @@ impl Door {
     }
 
     fn admit(self: &Arc<Self>, tcp: TcpStream, peer: SocketAddr) {
-        if let Err(error) = tune(&tcp) {
-            tracing::debug!(%peer, %error, "socket options not set");
-        }
-        let listen = self.rules.load().listen.clone();
-        let address = Kind::Address(peer.ip().to_canonical());
-        let all = self
-            .counts
-            .enter(Kind::All, listen.clients_max, "listen.clients_max");
-        let counted = all.and_then(|all| {
-            let most = listen.clients_per_address_max;
-            let setting = "listen.clients_per_address_max";
-            Ok([all, self.counts.enter(address, most, setting)?])
-        });
-        match counted {
+        match self.count_in(peer) {
             Ok(counted) => {
                 let running = Running::new(&self.running);
-                let door = Arc::clone(self);
-                tokio::spawn(async move {
-                    door.connection(tcp, peer, running).await;
-                    drop(counted);
-                });
+                // Boxed, and gone once the client is in: a task has the room of its longest way for
+                // all its life, and an idle client should have little.
+                let meeting = Box::pin(Arc::clone(self).meet(tcp, peer, running));
+                tokio::spawn(lives::live(meeting, counted));
             }
             Err(error) => self.turn_away(tcp, peer, error),
         }
+    }
+
+    /// Counts a connection, among all and among those from its address.
+    fn count_in(&self, peer: SocketAddr) -> Result<[Counted; 2], PgError> {
+        let rules = self.rules.load();
+        let listen = &rules.listen;
+        let most = listen.clients_max;
+        let all = self.counts.enter(Kind::All, most, "listen.clients_max")?;
+        let address = Kind::Address(peer.ip().to_canonical());
+        let most = listen.clients_per_address_max;
+        let setting = "listen.clients_per_address_max";
+        Ok([all, self.counts.enter(address, most, setting)?])
     }
 
     /// Tells a connection why it cannot be served, if not too many are being told already.
@@ -319,7 +316,13 @@ impl Door {
         });
     }
 
-    async fn connection(&self, tcp: TcpStream, peer: SocketAddr, running: Running) {
+    /// Everything until the client is in, and the whole life of what is no session.
+    async fn meet(
+        self: Arc<Self>,
+        tcp: TcpStream,
+        peer: SocketAddr,
+        running: Running,
+    ) -> Option<Alive> {
         let rules = self.rules.load_full();
         let gate = Gate {
             tls: &self.tls,
@@ -328,12 +331,8 @@ impl Door {
             upstreams: &rules.questions,
             login_timeout: rules.listen.login_timeout,
         };
-        match Box::pin(greet::greet(tcp, peer, &gate)).await {
-            Ok(Greeting::Client(login)) => {
-                let who = format!("{}@{}", login.user, login.database);
-                let end = self.serve(login, rules, running).await;
-                self.ended(peer, &who, &end);
-            }
+        match greet::greet(tcp, peer, &gate).await {
+            Ok(Greeting::Client(login)) => return self.serve(login, rules, running).await,
             Ok(Greeting::Cancel { pid, key, stream }) => {
                 if let Ok(_permit) = self.cancels.acquire().await {
                     self.cancel(pid, &key).await;
@@ -347,6 +346,7 @@ impl Door {
                 tracing::warn!(%peer, %error, "not logged in");
             }
         }
+        None
     }
 
     /// Acts on a CancelRequest, whosever client sent it.
@@ -355,14 +355,6 @@ impl Door {
         match peers.and_then(|peers| Some((peers, peers.other(pid)?))) {
             Some((peers, other)) => peers.hand_on(other, pid, key).await,
             None => self.registry.cancel(pid, key).await,
-        }
-    }
-
-    fn ended(&self, peer: SocketAddr, who: &str, end: &End) {
-        if end.is_ordinary() {
-            tracing::info!(%peer, who, reason = %end, "session ended");
-        } else {
-            tracing::warn!(%peer, who, reason = %end, "session ended");
         }
     }
 
@@ -387,13 +379,6 @@ impl Door {
         )?;
         Ok([users, databases])
     }
-}
-
-/// Small answers must not wait for more to come, and a client whose machine has vanished must be
-/// noticed in the end.
-fn tune(tcp: &TcpStream) -> io::Result<()> {
-    tcp.set_nodelay(true)?;
-    SockRef::from(tcp).set_tcp_keepalive(&TcpKeepalive::new().with_time(KEEPALIVE_AFTER))
 }
 
 /// Connections that wait to be accepted: as many as the system allows.

@@ -23,7 +23,7 @@ type Row = Vec<Option<String>>;
 struct Counts {
     active: usize,
     waiting: usize,
-    cancels: usize,
+    cancels: u32,
     /// Those that have let go of their upstream but for cancels under way.
     being_cancelled: usize,
     longest: Duration,
@@ -113,7 +113,7 @@ impl Known {
         let census = self.registry.census();
         let names = census
             .iter()
-            .map(|client| (client.id(), client.who().application_name()));
+            .map(|client| (client.id(), client.application_name().to_owned()));
         let names: BTreeMap<u64, String> = names.collect();
         for pool in self.pools.all() {
             let upstreams = pool.upstreams();
@@ -297,13 +297,13 @@ fn pin(client: &Seen) -> Option<Row> {
         age(Some(since)),
         int(upstream.id),
         int(upstream.cancel.pid),
-        text(who.application_name()),
+        text(client.application_name()),
     ])
 }
 
 fn client(client: &Seen) -> Row {
     let who = client.who();
-    let (local, peer) = who.addresses;
+    let (local, peer) = client.addresses();
     let wait = client.queued_at.map_or(Duration::ZERO, moment::age);
     let replication = match who.purpose {
         Purpose::Queries | Purpose::Console | Purpose::Replication(Replication::Off) => "none",
@@ -323,7 +323,7 @@ fn client(client: &Seen) -> Row {
         port,
         local_address,
         local_port,
-        text(moment::written(who.connected_at)),
+        text(moment::written(client.connected_at())),
         text(moment::written(client.asked_at())),
         int(wait.as_secs()),
         int(wait.subsec_micros()),
@@ -332,7 +332,7 @@ fn client(client: &Seen) -> Row {
         text(link.map_or_else(String::new, |upstream| format!("S{}", upstream.id))),
         int(0),
         text(who.tls.as_deref().unwrap_or_default()),
-        text(who.application_name()),
+        text(client.application_name()),
         int(client.statements()),
         int(client.id()),
         age(begun),

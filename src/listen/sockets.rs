@@ -6,10 +6,10 @@ use std::io;
 use std::net::SocketAddr;
 
 use listenfd::ListenFd;
-use socket2::SockRef;
+use socket2::{SockRef, TcpKeepalive};
 use tokio::net::{TcpListener, TcpSocket};
 
-use super::BACKLOG;
+use super::{BACKLOG, KEEPALIVE_AFTER};
 use crate::config::{Environment, Listen};
 
 /// The settings that a passed socket stands for.
@@ -119,13 +119,15 @@ impl Passed {
     /// # Errors
     /// The system's.
     pub async fn clients(&mut self, listen: &Listen) -> io::Result<TcpListener> {
-        match self.given.remove(CLIENTS) {
+        let listener = match self.given.remove(CLIENTS) {
             Some((passed, _)) => {
                 passed.set_nonblocking(true)?;
                 TcpListener::from_std(passed)
             }
             None => bind(&listen.address, listen.reuse_port).await,
-        }
+        }?;
+        tune(&listener)?;
+        Ok(listener)
     }
 
     /// The listener of the admin server: the passed one, or one at `address`.
@@ -178,6 +180,14 @@ fn what_else(fds: &mut ListenFd, at: usize) -> &'static str {
     } else {
         "no stream socket, or is not open"
     }
+}
+
+/// Sets what clients' sockets have from their listener's. Small answers must not wait for more to come,
+/// and a client whose machine has vanished must be noticed in the end.
+fn tune(listener: &TcpListener) -> io::Result<()> {
+    let socket = SockRef::from(listener);
+    socket.set_tcp_nodelay(true)?;
+    socket.set_tcp_keepalive(&TcpKeepalive::new().with_time(KEEPALIVE_AFTER))
 }
 
 /// Binds `address`; with `shared`, others may as well, and the system deals new connections out.
@@ -252,5 +262,18 @@ mod tests {
         assert_eq!(keys("admin:pgweir.socket", 2), [ADMIN, CLIENTS]);
         assert_eq!(keys("", 1), [CLIENTS]);
         assert_eq!(super::keys(None, 2).unwrap(), [CLIENTS; 2]);
+    }
+
+    #[tokio::test]
+    async fn clients_have_their_socket_options_from_the_listener() {
+        let listener = bind("127.0.0.1:0", false).await.unwrap();
+        tune(&listener).unwrap();
+        let address = listener.local_addr().unwrap();
+        let _client = tokio::net::TcpStream::connect(address).await.unwrap();
+        let (accepted, _) = listener.accept().await.unwrap();
+        assert!(accepted.nodelay().unwrap());
+        let socket = SockRef::from(&accepted);
+        assert!(socket.keepalive().unwrap());
+        assert_eq!(socket.tcp_keepalive_time().unwrap(), KEEPALIVE_AFTER);
     }
 }

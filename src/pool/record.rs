@@ -57,7 +57,7 @@ impl Record {
         Arc::new(Self {
             id: LAST.fetch_add(1, Relaxed) + 1,
             cancel,
-            addresses: stream.addresses(),
+            addresses: (stream.local(), stream.peer()),
             tls: stream.tls(),
             connected_at: moment::now(),
             generation,

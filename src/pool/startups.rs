@@ -3,6 +3,8 @@
 use std::collections::HashMap;
 use std::sync::{Arc, Mutex, PoisonError};
 
+use foldhash::fast::RandomState;
+
 use super::state::{Reported, Settings};
 
 /// Combinations of start-up parameters whose effect a pool remembers. Each application has one.
@@ -15,7 +17,7 @@ pub type Effect = (Arc<Settings>, Arc<Reported>);
 /// what an upstream reported under them.
 #[derive(Debug, Default)]
 pub struct Startups {
-    known: Mutex<HashMap<Vec<u8>, Effect>>,
+    known: Mutex<HashMap<Vec<u8>, Effect, RandomState>>,
 }
 
 impl Startups {

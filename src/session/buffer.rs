@@ -15,52 +15,47 @@ pub(super) const CHUNK_BYTES: usize = 16 * 1024;
 const SPARE_MAX: usize = 64;
 
 thread_local! {
-    static SPARE: RefCell<Vec<Box<[u8]>>> = const { RefCell::new(Vec::new()) };
-}
-
-fn borrow() -> Box<[u8]> {
-    SPARE
-        .with_borrow_mut(Vec::pop)
-        .unwrap_or_else(|| vec![0; CHUNK_BYTES].into_boxed_slice())
-}
-
-fn give_back(chunk: Box<[u8]>) {
-    if chunk.len() == CHUNK_BYTES {
-        SPARE.with_borrow_mut(|spare| {
-            if spare.len() < SPARE_MAX {
-                spare.push(chunk);
-            }
-        });
-    }
+    // Boxed where they lie, so that borrowing one moves a pointer.
+    #[expect(clippy::vec_box, reason = "a box is what is lent")]
+    static SPARE: RefCell<Vec<Box<Chunk>>> = const { RefCell::new(Vec::new()) };
 }
 
 /// Bytes read and not yet used up: `data[start..end]`.
-#[derive(Debug, Default)]
-pub(super) struct Inbox {
+#[derive(Debug)]
+struct Chunk {
     data: Box<[u8]>,
     start: usize,
     end: usize,
-    /// Bytes read into it that nobody has counted yet.
-    pub(super) filled: u64,
 }
 
-impl Inbox {
-    /// What has been read and not used up.
-    pub(super) fn bytes(&self) -> &[u8] {
+impl Chunk {
+    fn borrow() -> Box<Self> {
+        SPARE.with_borrow_mut(Vec::pop).unwrap_or_else(|| {
+            Box::new(Self {
+                data: vec![0; CHUNK_BYTES].into_boxed_slice(),
+                start: 0,
+                end: 0,
+            })
+        })
+    }
+
+    fn give_back(mut self: Box<Self>) {
+        if self.data.len() == CHUNK_BYTES {
+            self.start = 0;
+            self.end = 0;
+            SPARE.with_borrow_mut(|spare| {
+                if spare.len() < SPARE_MAX {
+                    spare.push(self);
+                }
+            });
+        }
+    }
+
+    fn bytes(&self) -> &[u8] {
         self.data.get(self.start..self.end).unwrap_or_default()
     }
 
-    pub(super) fn is_empty(&self) -> bool {
-        self.start == self.end
-    }
-
-    /// Whether a read would have room.
-    pub(super) fn has_room(&self) -> bool {
-        self.data.is_empty() || self.end - self.start < self.data.len()
-    }
-
-    /// Uses up the first `count` bytes.
-    pub(super) fn advance(&mut self, count: usize) {
+    fn advance(&mut self, count: usize) {
         self.start = (self.start + count).min(self.end);
         if self.start == self.end {
             self.start = 0;
@@ -68,52 +63,96 @@ impl Inbox {
         }
     }
 
+    /// Moves what is there to the front.
+    fn compact(&mut self) {
+        self.data.copy_within(self.start..self.end, 0);
+        self.end -= self.start;
+        self.start = 0;
+    }
+
+    fn reserve(&mut self, bytes: usize) {
+        if bytes <= self.data.len() - self.start {
+            return;
+        }
+        if bytes <= self.data.len() {
+            self.compact();
+            return;
+        }
+        let used = self.end - self.start;
+        let mut larger = vec![0; bytes.max(CHUNK_BYTES)].into_boxed_slice();
+        if let Some(room) = larger.get_mut(..used) {
+            room.copy_from_slice(self.bytes());
+        }
+        self.data = larger;
+        self.start = 0;
+        self.end = used;
+    }
+}
+
+/// Bytes read and not yet used up.
+#[derive(Debug, Default)]
+pub(super) struct Inbox {
+    chunk: Option<Box<Chunk>>,
+    /// Bytes read into it that nobody has counted yet.
+    pub(super) filled: u64,
+}
+
+impl Inbox {
+    /// What has been read and not used up.
+    pub(super) fn bytes(&self) -> &[u8] {
+        self.chunk.as_ref().map_or(&[], |chunk| chunk.bytes())
+    }
+
+    pub(super) fn is_empty(&self) -> bool {
+        self.bytes().is_empty()
+    }
+
+    /// Whether a read would have room.
+    pub(super) fn has_room(&self) -> bool {
+        let chunk = self.chunk.as_ref();
+        chunk.is_none_or(|chunk| chunk.end - chunk.start < chunk.data.len())
+    }
+
+    /// Uses up the first `count` bytes.
+    pub(super) fn advance(&mut self, count: usize) {
+        if let Some(chunk) = self.chunk.as_mut() {
+            chunk.advance(count);
+        }
+    }
+
     /// The bytes for changing one in place.
     pub(super) fn bytes_mut(&mut self) -> &mut [u8] {
-        self.data.get_mut(self.start..self.end).unwrap_or_default()
+        let chunk = self.chunk.as_mut();
+        let bytes = chunk.and_then(|chunk| chunk.data.get_mut(chunk.start..chunk.end));
+        bytes.unwrap_or_default()
     }
 
     /// Puts `bytes` in front of what is there, to be used up again.
     pub(super) fn prepend(&mut self, bytes: &[u8]) {
-        let rest = self.bytes().to_vec();
-        self.advance(rest.len());
-        if self.data.is_empty() {
-            self.data = borrow();
-        }
-        self.reserve(bytes.len() + rest.len());
+        let chunk = self.chunk.get_or_insert_with(Chunk::borrow);
+        let rest = chunk.bytes().to_vec();
+        chunk.advance(rest.len());
+        chunk.reserve(bytes.len() + rest.len());
         for part in [bytes, &rest] {
-            if let Some(room) = self.data.get_mut(self.end..self.end + part.len()) {
+            let at = chunk.end..chunk.end + part.len();
+            if let Some(room) = chunk.data.get_mut(at) {
                 room.copy_from_slice(part);
-                self.end += part.len();
+                chunk.end += part.len();
             }
         }
     }
 
     /// Makes room for a frame of `bytes` bytes in all. The caller has checked it against its limit.
     pub(super) fn reserve(&mut self, bytes: usize) {
-        if bytes <= self.data.len() - self.start {
-            return;
-        }
-        let used = self.end - self.start;
-        if bytes <= self.data.len() {
-            self.data.copy_within(self.start..self.end, 0);
-        } else {
-            let mut larger = vec![0; bytes.max(CHUNK_BYTES)].into_boxed_slice();
-            if let Some(room) = larger.get_mut(..used) {
-                room.copy_from_slice(self.bytes());
-            }
-            give_back(std::mem::replace(&mut self.data, larger));
-        }
-        self.start = 0;
-        self.end = used;
+        self.chunk.get_or_insert_with(Chunk::borrow).reserve(bytes);
     }
 
     /// Lends the memory to others; only an empty inbox has any to lend.
     pub(super) fn release(&mut self) {
-        if self.is_empty() && !self.data.is_empty() {
-            give_back(std::mem::take(&mut self.data));
-            self.start = 0;
-            self.end = 0;
+        if self.is_empty()
+            && let Some(chunk) = self.chunk.take()
+        {
+            chunk.give_back();
         }
     }
 
@@ -125,23 +164,19 @@ impl Inbox {
         io: &mut R,
         cx: &mut Context<'_>,
     ) -> Poll<io::Result<usize>> {
-        if self.data.is_empty() {
-            self.data = borrow();
+        let chunk = self.chunk.get_or_insert_with(Chunk::borrow);
+        if chunk.end == chunk.data.len() && chunk.start > 0 {
+            chunk.compact();
         }
-        if self.end == self.data.len() && self.start > 0 {
-            self.data.copy_within(self.start..self.end, 0);
-            self.end -= self.start;
-            self.start = 0;
-        }
-        if self.end == self.data.len() {
+        if chunk.end == chunk.data.len() {
             // The caller asks for room before it reads into a full inbox.
             return Poll::Ready(Err(io::ErrorKind::StorageFull.into()));
         }
-        let mut room = ReadBuf::new(self.data.get_mut(self.end..).unwrap_or_default());
+        let mut room = ReadBuf::new(chunk.data.get_mut(chunk.end..).unwrap_or_default());
         match Pin::new(io).poll_read(cx, &mut room) {
             Poll::Ready(Ok(())) => {
                 let count = room.filled().len();
-                self.end += count;
+                chunk.end += count;
                 self.filled += count as u64;
                 Poll::Ready(Ok(count))
             }
@@ -156,8 +191,8 @@ impl Inbox {
 
 impl Drop for Inbox {
     fn drop(&mut self) {
-        if !self.data.is_empty() {
-            give_back(std::mem::take(&mut self.data));
+        if let Some(chunk) = self.chunk.take() {
+            chunk.give_back();
         }
     }
 }
@@ -185,7 +220,7 @@ mod tests {
         assert_eq!(inbox.bytes(), &[7]);
         inbox.advance(1);
         inbox.release();
-        assert!(inbox.data.is_empty());
+        assert!(inbox.chunk.is_none());
         assert_eq!(fill(&mut inbox, &mut input).await, 0);
     }
 }

@@ -4,10 +4,13 @@ use std::collections::HashMap;
 use std::sync::atomic::{AtomicU64, Ordering::Relaxed};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
-use arc_swap::{ArcSwap, Guard};
+use arc_swap::{ArcSwap, ArcSwapOption, Guard};
+use foldhash::fast::RandomState;
 use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 
+use super::context::Context;
 use super::shapes::{Known, Resolved, Shapes};
+use super::state::State;
 use crate::cache::Cache;
 use crate::cache::entry::Entry;
 use crate::cache::key::Contexts;
@@ -26,8 +29,23 @@ pub struct Shared {
     pub compared: AtomicU64,
     pub differed: AtomicU64,
     audits: Arc<Semaphore>,
-    databases: Mutex<HashMap<u64, Arc<Database>>>,
+    joined: Mutex<Joined>,
 }
+
+/// The number of a catalog, and a client's names of its database and itself.
+type PartOf = (u64, Arc<str>, Arc<str>);
+
+/// The databases that had sessions, and what sessions have in common: see [`Shared::join`].
+#[derive(Debug, Default)]
+struct Joined {
+    databases: HashMap<u64, Arc<Database>>,
+    parts: HashMap<PartOf, Arc<Caching>, RandomState>,
+    /// How many parts there may be before those that nobody has any more are looked for.
+    parts_max: usize,
+}
+
+/// Parts that are kept for the next session, whether anybody has them or not.
+const PARTS_KEPT: usize = 64;
 
 /// Hits that are checked at once. Each takes an upstream for as long as its query runs, and clients
 /// come first.
@@ -46,15 +64,17 @@ pub struct Database {
     pub(super) unreadable: Arc<Known>,
 }
 
-/// A session's part in it.
+/// A session's part in it; one for all sessions of a user on a database.
 #[derive(Debug)]
 pub struct Caching {
     pub shared: Arc<Shared>,
     pub database: Arc<Database>,
     /// As the client calls itself and its database: what rules are written in.
-    client_user: Box<str>,
-    client_database: Box<str>,
+    client_user: Arc<str>,
+    client_database: Arc<str>,
     standing: ArcSwap<Standing>,
+    /// The latest that a session had: the next one will most likely have the same.
+    context: ArcSwapOption<Context>,
 }
 
 impl Shared {
@@ -67,57 +87,102 @@ impl Shared {
             compared: AtomicU64::new(0),
             differed: AtomicU64::new(0),
             audits: Arc::new(Semaphore::new(AUDITS_MAX)),
-            databases: Mutex::default(),
+            joined: Mutex::default(),
         })
     }
 
     /// The part of a session of `user` on `database`, whose upstreams are this pool's.
-    pub fn join(self: &Arc<Self>, pool: &Pool, database: &str, user: &str) -> Arc<Caching> {
-        let id = pool.catalog.id();
-        let mut databases = self.databases();
-        let known = databases.get(&id).map(Arc::clone);
-        let joined = known.unwrap_or_else(|| {
-            let joined = Arc::new(Database {
-                name: database.into(),
-                id,
-                shapes: Shapes::default(),
-                catalog: Arc::clone(&pool.catalog),
-                unreadable: Known::broken(),
-            });
-            // What no pool uses any more was of another configuration. So there are never more than
-            // pools and sessions.
-            databases.retain(|_, known| {
-                Arc::strong_count(&known.catalog) > 1 || Arc::strong_count(known) > 1
-            });
-            databases.insert(id, Arc::clone(&joined));
-            joined
-        });
-        let standing = Standing::new(self.policy.load_full(), database, user);
-        Arc::new(Caching {
+    pub fn join(
+        self: &Arc<Self>,
+        pool: &Pool,
+        (database, user): (Arc<str>, Arc<str>),
+    ) -> Arc<Caching> {
+        let key = (pool.catalog.id(), database, user);
+        let mut joined = self.joined();
+        if let Some(part) = joined.parts.get(&key) {
+            return Arc::clone(part);
+        }
+        joined.tidy();
+        let (id, database, user) = key;
+        let standing = Standing::new(self.policy.load_full(), &database, &user);
+        let part = Arc::new(Caching {
             shared: Arc::clone(self),
-            database: joined,
-            client_user: user.into(),
-            client_database: database.into(),
+            database: joined.database(pool, &database),
+            client_user: Arc::clone(&user),
+            client_database: Arc::clone(&database),
             standing: ArcSwap::from_pointee(standing),
-        })
+            context: ArcSwapOption::empty(),
+        });
+        let key = (id, database, user);
+        joined.parts.insert(key, Arc::clone(&part));
+        part
     }
 
     /// All databases that had sessions, in no order.
     pub fn known_databases(&self) -> Vec<Arc<Database>> {
-        self.databases().values().map(Arc::clone).collect()
+        self.joined().databases.values().map(Arc::clone).collect()
     }
 
-    fn databases(&self) -> MutexGuard<'_, HashMap<u64, Arc<Database>>> {
-        self.databases
-            .lock()
-            .unwrap_or_else(PoisonError::into_inner)
+    fn joined(&self) -> MutexGuard<'_, Joined> {
+        self.joined.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+impl Joined {
+    fn database(&mut self, pool: &Pool, name: &str) -> Arc<Database> {
+        let id = pool.catalog.id();
+        if let Some(known) = self.databases.get(&id) {
+            return Arc::clone(known);
+        }
+        let database = Arc::new(Database {
+            name: name.into(),
+            id,
+            shapes: Shapes::default(),
+            catalog: Arc::clone(&pool.catalog),
+            unreadable: Known::broken(),
+        });
+        // What no pool uses any more was of another configuration. So there are never more than
+        // pools and sessions.
+        self.forget_parts();
+        self.databases.retain(|_, known| {
+            Arc::strong_count(&known.catalog) > 1 || Arc::strong_count(known) > 1
+        });
+        self.databases.insert(id, Arc::clone(&database));
+        database
+    }
+
+    /// Keeps parts from becoming many more than sessions.
+    fn tidy(&mut self) {
+        if self.parts.len() >= self.parts_max.max(PARTS_KEPT) {
+            self.forget_parts();
+            self.parts_max = self.parts.len() * 2;
+        }
+    }
+
+    fn forget_parts(&mut self) {
+        self.parts.retain(|_, part| Arc::strong_count(part) > 1);
     }
 }
 
 impl Caching {
-    /// As the client calls itself and its database.
-    pub(super) fn client(&self) -> (&str, &str) {
-        (&self.client_user, &self.client_database)
+    /// As the client calls its database and itself.
+    pub(super) fn client(&self) -> (Arc<str>, Arc<str>) {
+        let (database, user) = (&self.client_database, &self.client_user);
+        (Arc::clone(database), Arc::clone(user))
+    }
+
+    /// What goes into the cache keys of a session in this state, whose upstream's user this is.
+    pub(super) fn context(&self, state: &State, user: &str) -> Arc<Context> {
+        let keyed = self.database.catalog.keys_row_security();
+        let latest = self.context.load_full();
+        if let Some(latest) = latest.filter(|latest| latest.fits(state, user, keyed)) {
+            return latest;
+        }
+        let contexts = &self.shared.contexts;
+        let made = Context::new(state, contexts, (self.database.id, user), keyed);
+        let made = Arc::new(made);
+        self.context.store(Some(Arc::clone(&made)));
+        made
     }
 
     /// The policy as it meets this session.

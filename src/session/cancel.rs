@@ -3,16 +3,18 @@
 
 use std::collections::HashMap;
 use std::future::poll_fn;
+use std::net::SocketAddr;
 use std::num::NonZeroU16;
 use std::sync::atomic::{AtomicU8, AtomicU64, Ordering};
-use std::sync::{Arc, Mutex, MutexGuard, OnceLock, PoisonError};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::task::{Poll, Waker};
 use std::time::Duration;
 
+use foldhash::fast::RandomState;
+use ring::error::Unspecified;
 use ring::rand::{SecureRandom, SystemRandom};
-use tokio::sync::Notify;
 
-use super::census::{Activity, Purpose, Seen, Who};
+use super::census::{Activity, Peer, Purpose, Seen, Who};
 use crate::moment;
 use crate::pool::Pool;
 use crate::pool::record::Record;
@@ -28,15 +30,46 @@ const LONG_KEY_BYTES: usize = 32;
 pub struct Handle {
     /// Another number for each, small enough to be typed.
     pub(super) id: u64,
-    pub(super) who: Who,
+    /// What BackendKeyData tells the client.
+    pid: u32,
+    key: Key,
+    pub(super) who: Arc<Who>,
+    pub(super) peer: Peer,
+    pub(super) connected_at: u64,
     pub(super) activity: Activity,
     flags: AtomicU8,
-    waker: OnceLock<Waker>,
     target: Mutex<Target>,
-    /// Told when a cancel under way has ended.
-    ended: Notify,
 }
 
+/// A secret key: that of protocol 3.0, or of 3.2.
+#[derive(Debug)]
+enum Key {
+    Short([u8; 4]),
+    Long(Box<[u8; LONG_KEY_BYTES]>),
+}
+
+impl Key {
+    fn new(long: bool, random: &SystemRandom) -> Result<Self, Unspecified> {
+        if long {
+            let mut key = Box::new([0; LONG_KEY_BYTES]);
+            random.fill(&mut *key)?;
+            return Ok(Self::Long(key));
+        }
+        let mut key = [0; 4];
+        random.fill(&mut key)?;
+        Ok(Self::Short(key))
+    }
+
+    fn bytes(&self) -> &[u8] {
+        match self {
+            Self::Short(key) => key,
+            Self::Long(key) => &**key,
+        }
+    }
+}
+
+/// The session's task has left its waker.
+const REGISTERED: u8 = 16;
 /// Leave when idle: the process is stopping.
 pub(crate) const DRAIN: u8 = 1;
 /// Leave now.
@@ -58,34 +91,44 @@ pub(crate) enum Waits {
 }
 
 #[derive(Debug, Default)]
-struct Target {
+pub(super) struct Target {
+    /// The session's task.
+    waker: Option<Waker>,
     upstream: Option<Arc<Record>>,
     /// Where its upstreams come from.
     pool: Option<Arc<Pool>>,
+    /// What its client calls itself, once that is another than at the start.
+    pub(super) application_name: Option<Box<str>>,
     waits: Waits,
     /// Since when.
     since: u64,
     /// Cancel connections that may still reach the upstream.
-    under_way: usize,
+    under_way: u32,
 }
 
 impl Handle {
-    fn new(who: Who) -> Self {
+    fn new(pid: u32, key: Key, who: Arc<Who>, peer: Peer) -> Self {
         static LAST: AtomicU64 = AtomicU64::new(0);
         Self {
             id: LAST.fetch_add(1, Ordering::Relaxed) + 1,
+            pid,
+            key,
             who,
+            peer,
+            connected_at: moment::now(),
             activity: Activity::default(),
             flags: AtomicU8::new(0),
-            waker: OnceLock::new(),
             target: Mutex::default(),
-            ended: Notify::new(),
         }
     }
 
-    /// Called once by the session's task: a task's waker stays the same for its life.
+    /// Takes the waker of the session's task, the first time: it stays the same for a task's life.
     pub(crate) fn register(&self, waker: &Waker) {
-        self.waker.get_or_init(|| waker.clone());
+        if !self.has(REGISTERED) {
+            // Under the lock: a flag that is raised meanwhile is seen, or its raiser finds the waker.
+            self.target().waker = Some(waker.clone());
+            self.flags.fetch_or(REGISTERED, Ordering::Release);
+        }
     }
 
     /// Whether all of `flags` are up.
@@ -96,7 +139,11 @@ impl Handle {
     /// Raises `flag` and wakes the session.
     pub(crate) fn raise(&self, flag: u8) {
         self.flags.fetch_or(flag, Ordering::Release);
-        if let Some(waker) = self.waker.get() {
+        self.wake();
+    }
+
+    fn wake(&self) {
+        if let Some(waker) = self.target().waker.as_ref() {
             waker.wake_by_ref();
         }
     }
@@ -149,6 +196,7 @@ impl Handle {
             handle: Arc::clone(self),
             upstream: target.upstream.clone(),
             pool: target.pool.clone(),
+            application_name: target.application_name.clone(),
             queued_at: (target.waits == Waits::Queue).then_some(target.since),
             cancels: target.under_way,
         }
@@ -157,26 +205,17 @@ impl Handle {
     /// The session lets go of its upstream: no cancel starts any more, and those under way are
     /// waited for, so that none of them hits whoever is next. False when one did not end in time.
     pub(super) async fn let_go(&self) -> bool {
-        let ended = self.ended.notified();
-        tokio::pin!(ended);
-        ended.as_mut().enable();
-        {
-            let mut target = self.target();
-            self.lets_go(&mut target);
-            if target.under_way == 0 {
-                return true;
-            }
+        if self.try_let_go() {
+            return true;
         }
-        let wait = async {
-            loop {
-                ended.as_mut().await;
-                ended.set(self.ended.notified());
-                ended.as_mut().enable();
-                if self.target().under_way == 0 {
-                    return;
-                }
+        let wait = poll_fn(|cx| {
+            self.register(cx.waker());
+            if self.target().under_way == 0 {
+                Poll::Ready(())
+            } else {
+                Poll::Pending
             }
-        };
+        });
         tokio::time::timeout(CANCEL_TIMEOUT * 2, wait).await.is_ok()
     }
 
@@ -215,7 +254,7 @@ impl Handle {
         }
     }
 
-    fn target(&self) -> MutexGuard<'_, Target> {
+    pub(super) fn target(&self) -> MutexGuard<'_, Target> {
         self.target.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
@@ -225,7 +264,7 @@ struct UnderWay<'a>(&'a Handle);
 impl Drop for UnderWay<'_> {
     fn drop(&mut self) {
         self.0.target().under_way -= 1;
-        self.0.ended.notify_waiters();
+        self.0.wake();
     }
 }
 
@@ -242,9 +281,6 @@ pub(crate) fn number_of(pid: u32) -> Option<NonZeroU16> {
     NonZeroU16::new(number).filter(|number| number.get() <= NUMBER_MAX)
 }
 
-/// By process id: the secret key, and what can be asked of the session.
-type Sessions = HashMap<u32, (Box<[u8]>, Arc<Handle>)>;
-
 /// The sessions of this process by the process id we told their clients.
 #[derive(Debug, Default)]
 pub struct Registry {
@@ -253,19 +289,44 @@ pub struct Registry {
     number: Option<NonZeroU16>,
 }
 
+#[derive(Debug, Default)]
+struct Sessions {
+    by_pid: HashMap<u32, Arc<Handle>, RandomState>,
+    /// What is the same for many, and how many: never more than there are sessions.
+    sorts: HashMap<Arc<Who>, usize, RandomState>,
+}
+
+impl Sessions {
+    /// One copy for all of them.
+    fn share(&mut self, who: Who) -> Arc<Who> {
+        let known = self.sorts.get_key_value(&who);
+        let who = known.map_or_else(|| Arc::new(who), |(known, _)| Arc::clone(known));
+        *self.sorts.entry(Arc::clone(&who)).or_default() += 1;
+        who
+    }
+
+    fn leave(&mut self, handle: &Handle) {
+        self.by_pid.remove(&handle.pid);
+        if let Some(count) = self.sorts.get_mut(&handle.who) {
+            *count -= 1;
+            if *count == 0 {
+                self.sorts.remove(&handle.who);
+            }
+        }
+    }
+}
+
 /// A session's place in the [`Registry`]; leaving it is dropping this.
 #[derive(Debug)]
 pub struct Registered {
     registry: Arc<Registry>,
-    pid: u32,
-    key: Box<[u8]>,
     handle: Arc<Handle>,
 }
 
 impl Registered {
     /// What BackendKeyData tells the client.
     pub(crate) fn key_data(&self) -> (u32, &[u8]) {
-        (self.pid, &self.key)
+        (self.handle.pid, self.handle.key.bytes())
     }
 
     pub(crate) fn handle(&self) -> &Arc<Handle> {
@@ -275,7 +336,7 @@ impl Registered {
 
 impl Drop for Registered {
     fn drop(&mut self) {
-        self.registry.sessions().remove(&self.pid);
+        self.registry.sessions().leave(&self.handle);
     }
 }
 
@@ -296,44 +357,37 @@ impl Registry {
         self: &Arc<Self>,
         long: bool,
         who: Who,
-    ) -> Result<Registered, ring::error::Unspecified> {
-        let random = SystemRandom::new();
-        let mut key = vec![0; if long { LONG_KEY_BYTES } else { 4 }].into_boxed_slice();
-        random.fill(&mut key)?;
-        let handle = Arc::new(Handle::new(who));
+        peer: Option<SocketAddr>,
+    ) -> Result<Registered, Unspecified> {
+        let key = Key::new(long, &SystemRandom::new())?;
+        let peer = Peer::new(peer);
         let mut sessions = self.sessions();
         let pid = loop {
-            let mut bytes = [0; 4];
-            random.fill(&mut bytes)?;
-            // A process id is positive, and some drivers read it as signed.
-            let any = u32::from_be_bytes(bytes) >> 1;
+            // No secret, that is the key. Positive, as some drivers read it as signed.
+            let any = fastrand::u32(..) >> 1;
             let pid = match self.number {
                 None => any,
                 Some(number) => {
                     u32::from(number.get()) << SESSION_BITS | any & ((1 << SESSION_BITS) - 1)
                 }
             };
-            if pid != 0 && !sessions.contains_key(&pid) {
+            if pid != 0 && !sessions.by_pid.contains_key(&pid) {
                 break pid;
             }
         };
-        sessions.insert(pid, (key.clone(), Arc::clone(&handle)));
+        let handle = Arc::new(Handle::new(pid, key, sessions.share(who), peer));
+        sessions.by_pid.insert(pid, Arc::clone(&handle));
         drop(sessions);
         Ok(Registered {
             registry: Arc::clone(self),
-            pid,
-            key,
             handle,
         })
     }
 
     /// Acts on a CancelRequest. There is never an answer, right key or wrong.
     pub async fn cancel(&self, pid: u32, key: &[u8]) {
-        let found = self
-            .sessions()
-            .get(&pid)
-            .map(|(ours, handle)| (ours.clone(), Arc::clone(handle)));
-        let Some((ours, handle)) = found else {
+        let found = self.sessions().by_pid.get(&pid).map(Arc::clone);
+        let Some(handle) = found else {
             return;
         };
         // Constant time: the key is a secret that anybody may guess at.
@@ -341,7 +395,7 @@ impl Registry {
             deprecated,
             reason = "ring has no other comparison, and no timing claim is lost"
         )]
-        let same = ring::constant_time::verify_slices_are_equal(&ours, key).is_ok();
+        let same = ring::constant_time::verify_slices_are_equal(handle.key.bytes(), key).is_ok();
         if same {
             handle.cancel().await;
         }
@@ -364,8 +418,7 @@ impl Registry {
     /// Every session, in no order.
     pub(crate) fn all(&self) -> Vec<Arc<Handle>> {
         let sessions = self.sessions();
-        let handles = sessions.values().map(|(_, handle)| Arc::clone(handle));
-        handles.collect()
+        sessions.by_pid.values().map(Arc::clone).collect()
     }
 
     fn sessions(&self) -> MutexGuard<'_, Sessions> {

@@ -35,11 +35,16 @@ pub(super) struct Client {
     pub(super) stream: Stream,
     pub(super) inbox: Inbox,
     pub(super) out: Outbox,
+}
+
+/// Where its frames are on their way to an upstream.
+#[derive(Debug, Default)]
+pub(super) struct Onward {
     /// Bytes still to come of a frame that is forwarded in pieces.
     pub(super) rest: usize,
     /// Bytes that the frame at the front of the inbox needs before anything can be done with it.
     pub(super) need: usize,
-    /// It said good-bye.
+    /// The client said good-bye.
     pub(super) leaving: bool,
 }
 
@@ -64,9 +69,6 @@ impl Client {
             stream,
             inbox: Inbox::default(),
             out: Outbox::default(),
-            rest: 0,
-            need: 0,
-            leaving: false,
         }
     }
 

@@ -18,8 +18,10 @@ pub(super) struct Context {
     /// Equal ids mean equal contexts; `None` when nothing is cached under these settings.
     pub(super) id: Option<u64>,
     pub(super) switches: Switches,
-    /// The client has been told what of them was not understood.
-    pub(super) complained: bool,
+    /// The upstream's user.
+    user: Box<str>,
+    /// Policies may ask for any setting, so that none is neutral.
+    keyed: bool,
 }
 
 impl Context {
@@ -27,6 +29,12 @@ impl Context {
     pub(super) fn holds(&self, state: &State) -> bool {
         Arc::ptr_eq(&self.settings, state.settings.now())
             && Arc::ptr_eq(&self.reported, &state.reported)
+    }
+
+    /// Whether it is also that of another session, of the same part in the same cache: most
+    /// sessions of a program have the same settings.
+    pub(super) fn fits(&self, state: &State, user: &str, keyed: bool) -> bool {
+        self.holds(state) && *self.user == *user && self.keyed == keyed
     }
 
     /// For a session of `user` (the upstream's) on the database that `database` numbers. With `keyed`,
@@ -66,7 +74,8 @@ impl Context {
             reported,
             id,
             switches,
-            complained: false,
+            user: user.into(),
+            keyed,
         }
     }
 }

@@ -50,7 +50,7 @@ impl Deferred {
 impl Session {
     /// Answers the request at the front of the inbox, if it is empty, only begins a transaction, or ends
     /// one that was never opened upstream. False when it needs an upstream.
-    pub(super) async fn answer_block(&mut self) -> Result<bool, End> {
+    pub(super) fn answer_block(&mut self) -> Result<bool, End> {
         if self.rules.mode != PoolMode::Transaction {
             return Ok(false);
         }

@@ -29,13 +29,17 @@ impl Session {
             let words = out.get(before..).unwrap_or_default();
             self.pool.metrics.errors.count_frames(words);
         }
-        let words = async {
-            // The client may have gone; then nobody misses them.
-            if self.client.flush().await.is_ok() {
-                let _closed: std::io::Result<()> = self.client.stream.shutdown().await;
-            }
-        };
-        let _late = tokio::time::timeout(LAST_WORDS_TIMEOUT, words).await;
+        // A client in clear that went by itself, and has all that was for it, is not told of an end.
+        let left = matches!(end, End::Terminated | End::ClientClosed);
+        if !left || self.client.stream.is_tls() || !self.client.out.is_empty() {
+            let words = async {
+                // The client may have gone; then nobody misses them.
+                if self.client.flush().await.is_ok() {
+                    let _closed: std::io::Result<()> = self.client.stream.shutdown().await;
+                }
+            };
+            let _late = tokio::time::timeout(LAST_WORDS_TIMEOUT, words).await;
+        }
         self.client.tally(&self.pool.metrics);
     }
 
@@ -52,7 +56,7 @@ impl Session {
             && held.rest.bytes == 0
             && held.inbox.is_empty()
             && held.out.is_empty()
-            && self.client.rest == 0;
+            && held.onward.rest == 0;
         if !upstream_is_good || held.is_refused() || held.pins.survives_reset() {
             self.drop_upstream(false).await;
         } else if !quiet {

@@ -8,30 +8,27 @@ use tokio::time::sleep_until;
 use super::Session;
 use super::cancel::Waits;
 use super::end::End;
-use super::plan::Plan;
+use super::plan::{Plan, Waited};
 use crate::cache::Follow;
 
 impl Session {
-    /// Answers the request at the front from the cache; false when it needs an upstream.
-    pub(super) async fn answer_cached(&mut self) -> Result<bool, End> {
-        if self.caching.is_none() {
-            return Ok(false);
-        }
-        let mut waited = None;
+    /// Waits for another client's answer to the request at the front, which is then answered by it,
+    /// or gets an upstream.
+    pub(super) async fn wait_for(&mut self, mut waited: Box<Waited>) -> Result<(), End> {
         loop {
-            match self.plan(waited.as_ref())? {
-                Plan::Answered => return Ok(true),
+            if self.follow(&mut waited.follow).await? == Followed::Cancelled {
+                return self.skip_request().await;
+            }
+            match self.plan(Some(&waited))? {
+                Plan::Answered => return Ok(()),
                 Plan::Upstream(asking) => {
                     self.asking = Some(asking);
-                    return Ok(false);
-                }
-                Plan::Wait(mut now) => {
-                    if Box::pin(self.follow(&mut now.follow)).await? == Followed::Cancelled {
-                        self.skip_request().await?;
-                        return Ok(true);
+                    if self.acquire_at_once() {
+                        return Ok(());
                     }
-                    waited = Some(now);
+                    return Box::pin(self.acquire()).await;
                 }
+                Plan::Wait(next) => *waited = next,
             }
         }
     }

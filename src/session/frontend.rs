@@ -52,8 +52,8 @@ impl Link<'_> {
         let result = self.pump_frames(inbox.bytes(), &mut full, cx);
         self.client.inbox = inbox;
         self.client.inbox.advance(result?);
-        if self.client.need > 0 {
-            self.client.inbox.reserve(self.client.need);
+        if self.held.onward.need > 0 {
+            self.client.inbox.reserve(self.held.onward.need);
         }
         Ok(full)
     }
@@ -69,7 +69,10 @@ impl Link<'_> {
         // `bytes[run..used]` goes on as it is.
         let mut run = 0;
         let mut scratch = Vec::new();
-        while self.held.replies.len() < OUTSTANDING_MAX && !self.client.leaving && !self.yields() {
+        while self.held.replies.len() < OUTSTANDING_MAX
+            && !self.held.onward.leaving
+            && !self.yields()
+        {
             if !self.held.out.has_room() {
                 *full = true;
                 break;
@@ -103,10 +106,10 @@ impl Link<'_> {
     }
 
     fn frame(&mut self, bytes: &[u8], scratch: &mut Vec<u8>) -> Result<Next, End> {
-        self.client.need = 0;
-        if self.client.rest > 0 {
-            let count = self.client.rest.min(bytes.len());
-            self.client.rest -= count;
+        self.held.onward.need = 0;
+        if self.held.onward.rest > 0 {
+            let count = self.held.onward.rest.min(bytes.len());
+            self.held.onward.rest -= count;
             return Ok(if count == 0 {
                 Next::Wait
             } else {
@@ -127,7 +130,7 @@ impl Link<'_> {
         if !frame.whole && header.tag != b'd' {
             let wanted = looked_at(header.bytes);
             if bytes.len() < wanted {
-                self.client.need = wanted;
+                self.held.onward.need = wanted;
                 return Ok(Next::Wait);
             }
         }
@@ -141,7 +144,7 @@ impl Link<'_> {
             self.held.series.note(header.tag, raw);
         }
         if !frame.whole && !matches!(next, Next::Wait) {
-            self.client.rest = header.bytes - frame.here();
+            self.held.onward.rest = header.bytes - frame.here();
         }
         Ok(next)
     }
@@ -174,7 +177,7 @@ impl Link<'_> {
                 Ok(Next::Raw(frame.here()))
             }
             b'X' => {
-                self.client.leaving = true;
+                self.held.onward.leaving = true;
                 Ok(Next::Replaced(frame.here()))
             }
             // CopyData and Flush.

@@ -5,6 +5,7 @@ use std::sync::Arc;
 use tokio::time::Instant;
 
 use super::buffer::Inbox;
+use super::client::Onward;
 use super::clocked::Clocked;
 use super::explain::Explained;
 use super::filling::Filling;
@@ -121,6 +122,7 @@ pub(super) struct Held {
     pub(super) lease: Lease,
     pub(super) inbox: Inbox,
     pub(super) rest: Rest,
+    pub(super) onward: Onward,
     pub(super) out: Outbox,
     pub(super) replies: Replies<Note>,
     /// What the upstream's session runs under; the client's own vector may already want another.
@@ -183,6 +185,7 @@ impl Held {
             lease,
             inbox: Inbox::default(),
             rest: Rest::default(),
+            onward: Onward::default(),
             out: Outbox::default(),
             replies: Replies::default(),
             settings,

@@ -42,7 +42,7 @@ impl Link<'_> {
             }
             // A copy whose data will not come any more is ended by closing the upstream.
             let replies = &self.held.replies;
-            if self.client.leaving && (!replies.awaits_ready() || replies.in_copy()) {
+            if self.held.onward.leaving && (!replies.awaits_ready() || replies.in_copy()) {
                 return Poll::Ready(Err(End::Terminated));
             }
             if self.rests() {
@@ -60,7 +60,7 @@ impl Link<'_> {
     fn rests(&self) -> bool {
         let pins = &self.held.pins;
         self.held.at_rest()
-            && self.client.rest == 0
+            && self.held.onward.rest == 0
             && (pins.is_empty() || !pins.settled || pins.worth_asking())
     }
 
@@ -89,7 +89,7 @@ impl Link<'_> {
     }
 
     fn fill_from_client(&mut self, cx: &mut Context<'_>) -> Result<bool, End> {
-        if self.client.leaving || !self.client.inbox.has_room() || !self.held.out.has_room() {
+        if self.held.onward.leaving || !self.client.inbox.has_room() || !self.held.out.has_room() {
             return Ok(false);
         }
         match self.client.inbox.poll_fill(&mut self.client.stream, cx) {

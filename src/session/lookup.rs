@@ -84,31 +84,29 @@ pub(super) struct Desk<'a> {
 }
 
 impl Desk<'_> {
-    /// The session's context, made anew when its settings have changed.
-    pub(super) fn context(&mut self) -> &mut Context {
-        if !matches!(&self.state.context, Some(context) if context.holds(self.state)) {
-            self.state.context = None;
-        }
-        let made = match self.state.context.take() {
-            Some(context) => context,
-            None => Box::new(Context::new(
-                self.state,
-                &self.caching.shared.contexts,
-                (self.caching.database.id, self.user),
-                self.caching.database.catalog.keys_row_security(),
-            )),
+    /// The session's context, found or made anew when its settings have changed.
+    pub(super) fn context(&mut self) -> &Context {
+        let context = match self.state.context.take() {
+            Some(context) if context.holds(self.state) => context,
+            _ => {
+                self.state.complained = false;
+                self.caching.context(self.state, self.user)
+            }
         };
-        self.state.context.insert(made)
+        self.state.context.insert(context)
     }
 
     /// What of the session's switches was not understood, once.
     pub(super) fn context_complaints(&mut self) -> Vec<String> {
-        let context = self.context();
-        if context.complained {
+        let complaints = &self.context().switches.complaints;
+        if complaints.is_empty() {
             return Vec::new();
         }
-        context.complained = true;
-        context.switches.complaints.clone()
+        let complaints = complaints.clone();
+        if std::mem::replace(&mut self.state.complained, true) {
+            return Vec::new();
+        }
+        complaints
     }
 
     /// Looks the query up, if it may be.

@@ -30,6 +30,7 @@ mod held;
 mod link;
 mod lookup;
 mod moved;
+mod names;
 pub(crate) mod neutral;
 pub mod open;
 mod outbox;
@@ -53,7 +54,7 @@ mod waiting;
 
 use std::future::poll_fn;
 use std::sync::Arc;
-use std::task::{Context, Poll};
+use std::task::{Context, Poll, ready};
 
 use tokio::time::Instant;
 
@@ -65,7 +66,7 @@ use self::end::End;
 use self::held::Held;
 use self::link::Link;
 use self::pin::Pins;
-use self::plan::Asking;
+use self::plan::{Asking, Plan, Waited};
 use self::refuse::Rules;
 use self::state::State;
 use self::waiting::Patience;
@@ -94,101 +95,128 @@ pub struct Session {
     asking: Option<Asking>,
 }
 
+/// What a session has to wait for in a way of its own.
+enum Rare {
+    /// Another client's answer.
+    Wait(Box<Waited>),
+    /// An upstream: none is free.
+    Queue,
+    /// What its upstream has to be brought to.
+    Settle,
+}
+
 impl Session {
     /// The process is stopping: the session ends as soon as it is idle.
     pub fn drain(&self) {
         self.registered.handle().raise(DRAIN);
     }
 
+    /// What others see of it.
+    pub(crate) fn handle(&self) -> &Arc<Handle> {
+        self.registered.handle()
+    }
+
     /// Serves the client until one side has had enough.
     pub async fn run(mut self: Box<Self>) -> End {
         let end = loop {
-            if let Err(end) = self.step().await {
+            // All that a session usually does is polled by hand, and the rest is boxed: the room of a
+            // future is that of its longest way, and ten thousand idle clients only wait.
+            let step = match poll_fn(|cx| self.poll_usual(cx)).await {
+                Ok(Rare::Wait(waited)) => Box::pin(self.wait_for(waited)).await,
+                Ok(Rare::Queue) => Box::pin(self.acquire()).await,
+                Ok(Rare::Settle) => Box::pin(self.settle()).await,
+                Err(end) => break end,
+            };
+            if let Err(end) = step {
                 break end;
             }
         };
-        // Boxed, like everything that happens once: an idle client keeps room only for waiting.
         Box::pin(self.farewell(&end)).await;
         end
     }
 
-    /// From one request to the next.
-    async fn step(&mut self) -> Result<(), End> {
-        if self.held.is_none() {
-            self.next_request().await?;
-            // Boxed, what is long: the room of a future is that of its longest way.
-            if !self.acquire_at_once() && !Box::pin(self.acquire()).await? {
-                return Ok(());
+    /// From one request to the next, as long as nothing has to be waited for but bytes.
+    fn poll_usual(&mut self, cx: &mut Context<'_>) -> Poll<Result<Rare, End>> {
+        loop {
+            if self.held.is_none() {
+                if let Some(waited) = ready!(self.poll_request(cx))? {
+                    return Poll::Ready(Ok(Rare::Wait(waited)));
+                }
+                if !self.acquire_at_once() {
+                    return Poll::Ready(Ok(Rare::Queue));
+                }
+            }
+            ready!(self.poll_relay(cx))?;
+            self.tell_name();
+            if !self.settle_at_once() {
+                return Poll::Ready(Ok(Rare::Settle));
             }
         }
-        self.relay().await?;
-        self.tell_name();
-        if self.settle_at_once() {
-            return Ok(());
-        }
-        Box::pin(self.settle()).await
     }
 
-    /// Waits until the inbox has a request that needs an upstream, and answers what does not.
-    async fn next_request(&mut self) -> Result<(), End> {
+    /// Ready when the inbox has a request that needs an upstream, or another client's answer; what
+    /// does not is answered.
+    fn poll_request(&mut self, cx: &mut Context<'_>) -> Poll<Result<Option<Box<Waited>>, End>> {
         loop {
+            if !self.client.out.has_room() {
+                // A client that pipelines hits reads its answers before it gets more.
+                check_flags(self.registered.handle(), cx, false)?;
+                let drained = self.client.out.poll_drain(&mut self.client.stream, cx);
+                ready!(drained).map_err(End::Client)?;
+            }
             match self.client.front()? {
                 Front::Request => {
                     self.go_over();
-                    if !self.answer_block().await? && !self.answer_cached().await? {
-                        return Ok(());
+                    if self.answer_block()? {
+                        continue;
                     }
-                    if !self.client.out.has_room() {
-                        // A client that pipelines hits reads its answers before it gets more.
-                        self.write_all().await?;
+                    if self.caching.is_none() {
+                        return Poll::Ready(Ok(None));
+                    }
+                    match self.plan(None)? {
+                        Plan::Answered => {}
+                        Plan::Wait(waited) => return Poll::Ready(Ok(Some(Box::new(waited)))),
+                        Plan::Upstream(asking) => {
+                            self.asking = Some(asking);
+                            return Poll::Ready(Ok(None));
+                        }
                     }
                 }
-                Front::Terminate => return Err(End::Terminated),
+                Front::Terminate => return Poll::Ready(Err(End::Terminated)),
                 Front::Idle(bytes) => self.client.inbox.advance(bytes),
                 Front::Sync => {
                     self.client.inbox.advance(frame::HEADER_BYTES);
                     let status = [self.deferred.status().byte()];
                     frame::push(self.client.out.buffer(), b'Z', &[&status]);
                 }
-                Front::Partial(bytes) => self.read_more(bytes).await?,
+                Front::Partial(bytes) => ready!(self.poll_more(bytes, cx))?,
             }
         }
     }
 
-    /// Waits until the client has taken what is queued for it.
-    async fn write_all(&mut self) -> Result<(), End> {
-        let handle = self.registered.handle();
-        let client = &mut self.client;
-        poll_fn(|cx| {
-            check_flags(handle, cx, false)?;
-            let drained = client.out.poll_drain(&mut client.stream, cx);
-            drained.map_err(End::Client)
-        })
-        .await
-    }
-
-    async fn read_more(&mut self, bytes: usize) -> Result<(), End> {
+    /// Reads more of a frame that needs so many bytes in all; sends what is queued on the way.
+    fn poll_more(&mut self, bytes: usize, cx: &mut Context<'_>) -> Poll<Result<(), End>> {
         if !self.client.inbox.is_empty() {
             self.client.inbox.reserve(bytes);
         }
-        let handle = self.registered.handle();
         let idle = self.deferred.status() == Status::Idle;
-        let (client, metrics) = (&mut self.client, &self.pool.metrics);
-        poll_fn(|cx| {
-            check_flags(handle, cx, idle && client.inbox.is_empty())?;
-            client.try_flush(cx).map_err(End::Client)?;
-            match client.inbox.poll_fill(&mut client.stream, cx) {
-                Poll::Pending => {
-                    client.out.release();
-                    client.tally(metrics);
-                    Poll::Pending
-                }
-                Poll::Ready(Ok(0)) => Poll::Ready(Err(End::ClientClosed)),
-                Poll::Ready(Ok(_)) => Poll::Ready(Ok(())),
-                Poll::Ready(Err(error)) => Poll::Ready(Err(End::Client(error))),
+        let client = &mut self.client;
+        check_flags(
+            self.registered.handle(),
+            cx,
+            idle && client.inbox.is_empty(),
+        )?;
+        client.try_flush(cx).map_err(End::Client)?;
+        match client.inbox.poll_fill(&mut client.stream, cx) {
+            Poll::Pending => {
+                client.out.release();
+                client.tally(&self.pool.metrics);
+                Poll::Pending
             }
-        })
-        .await
+            Poll::Ready(Ok(0)) => Poll::Ready(Err(End::ClientClosed)),
+            Poll::Ready(Ok(_)) => Poll::Ready(Ok(())),
+            Poll::Ready(Err(error)) => Poll::Ready(Err(End::Client(error))),
+        }
     }
 
     /// Takes an idle upstream, if there is one and nobody waits for it.
@@ -203,8 +231,8 @@ impl Session {
         })
     }
 
-    /// Gets an upstream; false when the client was told that there is none, and its request is gone.
-    async fn acquire(&mut self) -> Result<bool, End> {
+    /// Gets an upstream, unless the client's request is gone before there is one.
+    async fn acquire(&mut self) -> Result<(), End> {
         let pool = Arc::clone(&self.pool);
         let asked = self.asking.as_ref().and_then(|asking| asking.at);
         let asked = asked.unwrap_or_else(Instant::now);
@@ -229,13 +257,10 @@ impl Session {
         match lease? {
             Some(Ok(lease)) => {
                 self.hold(lease, asked, Instant::now());
-                Ok(true)
+                Ok(())
             }
             Some(Err(error)) => Err(End::Refused(Box::new(error.into()))),
-            None => {
-                self.skip_request().await?;
-                Ok(false)
-            }
+            None => self.skip_request().await,
         }
     }
 
@@ -268,7 +293,7 @@ impl Session {
         error.encode(self.client.out.buffer());
         loop {
             let Some(header) = frame::frontend_header(self.client.inbox.bytes())? else {
-                self.read_more(frame::HEADER_BYTES).await?;
+                poll_fn(|cx| self.poll_more(frame::HEADER_BYTES, cx)).await?;
                 continue;
             };
             if self.client.inbox.bytes().len() < header.bytes {
@@ -276,7 +301,7 @@ impl Session {
                 if header.bytes > client::FRAME_BUFFERED_MAX {
                     return Err(End::ClientProtocol(frame::FrameError::Length));
                 }
-                self.read_more(header.bytes).await?;
+                poll_fn(|cx| self.poll_more(header.bytes, cx)).await?;
                 continue;
             }
             self.client.inbox.advance(header.bytes);
@@ -324,26 +349,23 @@ impl Session {
     }
 
     /// Moves bytes until the upstream is at rest.
-    async fn relay(&mut self) -> Result<(), End> {
-        poll_fn(|cx| {
-            let Some(held) = self.held.as_mut() else {
-                return Poll::Ready(Ok(()));
-            };
-            let idle = held.at_rest() && self.client.inbox.is_empty();
-            check_flags(self.registered.handle(), cx, idle)?;
-            let moved = Link {
-                client: &mut self.client,
-                held,
-                state: &mut self.state,
-                pool: &self.pool,
-                rules: self.rules,
-                caching: self.caching.as_ref(),
-            }
-            .poll_relay(cx);
-            self.client.tally(&self.pool.metrics);
-            moved
-        })
-        .await
+    fn poll_relay(&mut self, cx: &mut Context<'_>) -> Poll<Result<(), End>> {
+        let Some(held) = self.held.as_mut() else {
+            return Poll::Ready(Ok(()));
+        };
+        let idle = held.at_rest() && self.client.inbox.is_empty();
+        check_flags(self.registered.handle(), cx, idle)?;
+        let moved = Link {
+            client: &mut self.client,
+            held,
+            state: &mut self.state,
+            pool: &self.pool,
+            rules: self.rules,
+            caching: self.caching.as_ref(),
+        }
+        .poll_relay(cx);
+        self.client.tally(&self.pool.metrics);
+        moved
     }
 }
 

@@ -37,8 +37,7 @@ impl Session {
 impl Caching {
     /// The same client's part in the cache of another pool's database.
     fn moved(&self, pool: &Pool) -> Arc<Self> {
-        let (user, database) = self.client();
-        self.shared.join(pool, database, user)
+        self.shared.join(pool, self.client())
     }
 }
 

@@ -74,7 +74,7 @@ impl Session {
         };
         let mut client = Client::new(stream);
         let out = client.out.buffer();
-        *out = pending;
+        out.extend_from_slice(&pending);
         for (name, value) in reported.iter() {
             frame::push(out, b'S', &[name, b"\0", value, b"\0"]);
         }
@@ -112,26 +112,40 @@ async fn effect_of(pool: &Arc<Pool>, startup: &[Parameter]) -> Result<Effect, Re
             reported
         }
     };
+    let key = key_of(startup);
+    if let Some((settings, reported)) = pool.startups().find(&key)
+        // What came to the defaults did so under this greeting, or one like it.
+        && (!settings.is_empty() || Arc::ptr_eq(&reported, &greeting) || *reported == *greeting)
+    {
+        return Ok((settings, reported));
+    }
     let mut settings = Settings::default();
-    let mut key = Vec::new();
     for (name, value) in startup {
         let name = String::from_utf8_lossy(name).to_ascii_lowercase();
-        key.extend_from_slice(name.as_bytes());
-        key.push(0);
-        key.extend_from_slice(value);
-        key.push(0);
         settings.set(&name, Setting::Value(value.clone()));
     }
     drop_defaults(&mut settings, &greeting);
     if settings.is_empty() {
-        return Ok((Settings::defaults(), greeting));
-    }
-    if let Some(known) = pool.startups().find(&key) {
-        return Ok(known);
+        let settings = Settings::defaults();
+        pool.startups().remember(key, &settings, &greeting);
+        return Ok((settings, greeting));
     }
     let (settings, reported) = try_on_upstream(pool, settings).await?;
     pool.startups().remember(key, &settings, &reported);
     Ok((settings, reported))
+}
+
+/// The parameters as bytes; no name and no value has a NUL.
+fn key_of(startup: &[Parameter]) -> Vec<u8> {
+    let bytes = startup
+        .iter()
+        .map(|(name, value)| name.len() + value.len() + 2);
+    let mut key = Vec::with_capacity(bytes.sum());
+    for part in startup.iter().flat_map(|(name, value)| [name, value]) {
+        key.extend_from_slice(part);
+        key.push(0);
+    }
+    key
 }
 
 async fn try_on_upstream(pool: &Arc<Pool>, mut settings: Settings) -> Result<Effect, Refused> {

@@ -18,7 +18,7 @@ impl Session {
         if std::mem::take(&mut self.state.renamed)
             && let Some(name) = self.state.reported.find(NAME)
         {
-            self.registered.handle().who.rename(name);
+            self.registered.handle().rename(name);
         }
     }
 }

@@ -119,7 +119,7 @@ impl Link<'_> {
         // One too large to be kept is only where it was parsed.
         let here = self.held.lease.unnamed;
         let kept = |unnamed: &&Unnamed| unnamed.id == here || !unnamed.body.is_empty();
-        let Some(unnamed) = self.state.unnamed.as_ref().filter(kept) else {
+        let Some(unnamed) = self.state.unnamed.as_deref().filter(kept) else {
             if self.held.lease.unnamed != 0 {
                 self.held.lease.unnamed = 0;
                 frame::push(scratch, b'C', &[b"S\0"]);
@@ -235,7 +235,7 @@ impl Link<'_> {
                 self.held.lease.unnamed = u64::MAX;
             }
             Note::Closed { name, named } => {
-                self.state.statements.entry(name).or_insert(named);
+                self.state.statements.insert_new(name, named);
             }
             Note::Running { work, done, .. } => {
                 for statement in work.iter().skip(done) {

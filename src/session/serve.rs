@@ -30,17 +30,16 @@ use crate::wire::frame;
 impl Session {
     /// Answers the request at the front of the inbox from memory, if that is possible.
     pub(super) fn plan(&mut self, waited: Option<&Waited>) -> Result<Plan, End> {
-        let Some(caching) = self.caching.clone() else {
-            return Ok(Plan::Upstream(Asking::because(None)));
+        let failed = matches!(self.deferred, Deferred::Failed(_));
+        // Taken, not cloned: many sessions share its count.
+        let Some(caching) = self.caching.take_if(|_| !failed) else {
+            let reason = failed.then_some(Reason::Transaction);
+            return Ok(Plan::Upstream(Asking::because(reason)));
         };
-        if matches!(self.deferred, Deferred::Failed(_)) {
-            return Ok(upstream(Reason::Transaction));
-        }
         let now = Instant::now();
         self.registered.handle().activity.asked(now);
         let inbox = std::mem::take(&mut self.client.inbox);
-        let read = asked::read(inbox.bytes());
-        let plan = read.map(|(asked, bytes)| {
+        let plan = asked::read(inbox.bytes()).map(|(asked, bytes)| {
             let mut clerk = Clerk {
                 status: self.deferred.status().byte(),
                 out: self.client.out.buffer(),
@@ -58,6 +57,7 @@ impl Session {
             (clerk.serve(&asked), bytes)
         });
         self.client.inbox = inbox;
+        self.caching = Some(caching);
         let (mut plan, bytes) = plan?;
         match &mut plan {
             Plan::Answered => {

@@ -13,8 +13,14 @@ const SAVEPOINTS_MAX: usize = 1_000;
 pub(super) struct Staged {
     now: Arc<Settings>,
     committed: Arc<Settings>,
-    savepoints: Vec<(Box<[u8]>, Arc<Settings>)>,
+    /// Few sessions have any.
+    savepoints: Option<Box<Savepoints>>,
 }
+
+#[derive(Clone, Debug, Default)]
+struct Savepoints(Vec<Savepoint>);
+
+type Savepoint = (Box<[u8]>, Arc<Settings>);
 
 impl Staged {
     /// Settings with no transaction running.
@@ -22,7 +28,7 @@ impl Staged {
         Self {
             committed: Arc::clone(&settings),
             now: settings,
-            savepoints: Vec::new(),
+            savepoints: None,
         }
     }
 
@@ -49,7 +55,7 @@ impl Staged {
         if !Arc::ptr_eq(&self.committed, &self.now) {
             self.committed = Arc::clone(&self.now);
         }
-        self.savepoints.clear();
+        self.savepoints = None;
     }
 
     /// It rolled back.
@@ -57,24 +63,25 @@ impl Staged {
         if !Arc::ptr_eq(&self.committed, &self.now) {
             self.now = Arc::clone(&self.committed);
         }
-        self.savepoints.clear();
+        self.savepoints = None;
     }
 
     /// `SAVEPOINT name`.
     pub(super) fn savepoint(&mut self, name: &[u8]) {
-        if self.savepoints.len() < SAVEPOINTS_MAX {
-            self.savepoints.push((name.into(), Arc::clone(&self.now)));
+        let savepoints = &mut self.savepoints.get_or_insert_default().0;
+        if savepoints.len() < SAVEPOINTS_MAX {
+            savepoints.push((name.into(), Arc::clone(&self.now)));
         }
     }
 
     /// `ROLLBACK TO name`; false when that savepoint is not remembered.
     #[must_use]
     pub(super) fn rollback_to(&mut self, name: &[u8]) -> bool {
-        let Some(at) = self.find(name) else {
+        let Some((savepoints, at)) = self.find(name) else {
             return false;
         };
-        self.savepoints.truncate(at + 1);
-        if let Some((_, settings)) = self.savepoints.last() {
+        savepoints.truncate(at + 1);
+        if let Some((_, settings)) = savepoints.last() {
             self.now = Arc::clone(settings);
         }
         true
@@ -82,15 +89,16 @@ impl Staged {
 
     /// `RELEASE name`.
     pub(super) fn release(&mut self, name: &[u8]) {
-        if let Some(at) = self.find(name) {
-            self.savepoints.truncate(at);
+        if let Some((savepoints, at)) = self.find(name) {
+            savepoints.truncate(at);
         }
     }
 
-    fn find(&self, name: &[u8]) -> Option<usize> {
-        self.savepoints
-            .iter()
-            .rposition(|(candidate, _)| candidate.as_ref() == name)
+    fn find(&mut self, name: &[u8]) -> Option<(&mut Vec<Savepoint>, usize)> {
+        let savepoints = &mut self.savepoints.as_mut()?.0;
+        let named = |(candidate, _): &Savepoint| **candidate == *name;
+        let at = savepoints.iter().rposition(named)?;
+        Some((savepoints, at))
     }
 }
 

@@ -1,11 +1,9 @@
 //! What a client's session is, whoever serves it at the moment.
 
-use std::collections::HashMap;
 use std::sync::Arc;
 
-use foldhash::fast::RandomState;
-
 use super::context::Context;
+use super::names::Names;
 use super::neutral::{REPORTED, is_neutral};
 use super::settings::Staged;
 use super::shapes::Known;
@@ -73,7 +71,7 @@ pub(super) struct Named {
 }
 
 /// The unnamed statement: it outlives Sync, and ends with the next one or a simple Query.
-#[derive(Debug)]
+#[derive(Debug, Default)]
 pub(super) struct Unnamed {
     /// What an upstream that has it is marked with.
     pub(super) id: u64,
@@ -103,14 +101,16 @@ pub(super) struct State {
     pub(super) reported: Arc<Reported>,
     /// Among them the client's name is another now, of which others are not told yet.
     pub(super) renamed: bool,
-    pub(super) statements: HashMap<Box<[u8]>, Named, RandomState>,
-    pub(super) unnamed: Option<Unnamed>,
+    pub(super) statements: Names<Named>,
+    pub(super) unnamed: Option<Box<Unnamed>>,
     /// What the unnamed portal does when executed.
     pub(super) portal: Meant,
     /// The same for named portals, as far as they do anything.
-    pub(super) portals: HashMap<Box<[u8]>, Meant, RandomState>,
+    pub(super) portals: Names<Meant>,
     /// What of this session goes into cache keys, while its settings stay the same.
-    pub(super) context: Option<Box<Context>>,
+    pub(super) context: Option<Arc<Context>>,
+    /// The client has been told what of its switches was not understood.
+    pub(super) complained: bool,
 }
 
 impl State {
@@ -122,11 +122,12 @@ impl State {
             startup_reported: Arc::clone(&reported),
             reported,
             renamed: false,
-            statements: HashMap::default(),
+            statements: Names::default(),
             unnamed: None,
             portal: Meant::default(),
-            portals: HashMap::default(),
+            portals: Names::default(),
             context: None,
+            complained: false,
         }
     }
 
@@ -175,19 +176,14 @@ impl State {
         meant: Meant,
         reading: Option<Arc<Reading>>,
     ) -> u64 {
-        let mut kept = match self.unnamed.take() {
-            Some(before) => before.body,
-            None => Vec::new(),
-        };
-        kept.clear();
-        kept.extend_from_slice(body);
         let id = fresh_id();
-        self.unnamed = Some(Unnamed {
-            id,
-            body: kept,
-            meant,
-            reading,
-        });
+        // In the room of the one before.
+        let unnamed = self.unnamed.get_or_insert_default();
+        unnamed.id = id;
+        unnamed.body.clear();
+        unnamed.body.extend_from_slice(body);
+        unnamed.meant = meant;
+        unnamed.reading = reading;
         id
     }
 

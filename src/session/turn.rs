@@ -14,7 +14,7 @@ impl Link<'_> {
     pub(super) fn yields(&mut self) -> bool {
         let held = &mut *self.held;
         if held.replies.ends_request()
-            && self.client.rest == 0
+            && held.onward.rest == 0
             && held.replies.status() == Status::Idle
             && held.pins.is_empty()
             && self.pool.is_awaited()

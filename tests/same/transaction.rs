@@ -68,7 +68,7 @@ fn settings() -> Vec<Script> {
         script("standard_conforming_strings").queries(&["set standard_conforming_strings = off", "select 'a\\'b'", "set standard_conforming_strings = on", "select 'a\\b'"]),
         script("role").queries(&["set role app", "select current_user, session_user", "select * from item", "reset role", "select current_user", "set role nobody"]),
         script("session authorization").queries(&["set session authorization app", "select current_user, session_user", "set session authorization default", "select current_user, session_user"]),
-        script("statement_timeout").queries(&["set statement_timeout = 20", "select pg_sleep(5)", "reset statement_timeout", "select 1"]),
+        script("statement_timeout").queries(&["set statement_timeout = 150", "select pg_sleep(5)", "reset statement_timeout", "select 1"]),
         script("transaction defaults").queries(&["set session characteristics as transaction isolation level serializable", "begin", "show transaction_isolation", "commit"]),
     ]
 }

@@ -18,6 +18,10 @@ use crate::wire::startup::{self, MINOR_MAX, Packet, Startup};
 /// The first byte of a TLS ClientHello; no start-up packet is long enough to begin with it.
 const TLS_HANDSHAKE: u8 = 0x16;
 
+/// A request for encryption, with its length.
+const REQUEST_BYTES: usize = 8;
+const REQUEST_PREFIX: [u8; 4] = [0, 0, 0, 8];
+
 /// How the first stage ends.
 #[derive(Debug)]
 pub(super) enum Opened {
@@ -74,11 +78,12 @@ async fn unwrap_tls(
     mut tcp: TcpStream,
     identity: Option<&Identity>,
 ) -> Result<Negotiated, GreetError> {
-    let mut first = [0];
-    if tcp.peek(&mut first).await? == 0 {
+    let mut first = [0; REQUEST_BYTES + 1];
+    let seen = tcp.peek(&mut first).await?;
+    if seen == 0 {
         return Err(GreetError::HungUp);
     }
-    if first == [TLS_HANDSHAKE] {
+    if first.starts_with(&[TLS_HANDSHAKE]) {
         let identity = identity.ok_or(GreetError::Nonsense(
             "a client began with TLS, but there is no certificate for it",
         ))?;
@@ -95,9 +100,24 @@ async fn unwrap_tls(
             packet: None,
         });
     }
+    let mut request = None;
+    if seen == REQUEST_BYTES && first.starts_with(&REQUEST_PREFIX) {
+        // The usual request for TLS. Read with room to spare, which tells that nothing follows it, and
+        // saves the runtime a read in vain.
+        let read = tcp.read(&mut first).await?;
+        let body = first.get(REQUEST_PREFIX.len()..REQUEST_BYTES);
+        let packet = parse(&mut tcp, body.unwrap_or_default()).await?;
+        if read > REQUEST_BYTES {
+            return Err(refuse(&mut tcp, injected(&packet)).await);
+        }
+        request = Some(packet);
+    }
     let (mut asked_tls, mut asked_gss) = (false, false);
     loop {
-        let packet = read_packet(&mut tcp).await?;
+        let (packet, alone) = match request.take() {
+            Some(packet) => (packet, true),
+            None => (read_packet(&mut tcp).await?, false),
+        };
         let asked = match packet {
             Packet::SslRequest => &mut asked_tls,
             Packet::GssEncRequest => &mut asked_gss,
@@ -109,7 +129,7 @@ async fn unwrap_tls(
             return Ok(Negotiated { stream, packet });
         }
         *asked = true;
-        if has_more(&tcp)? {
+        if !alone && has_more(&tcp)? {
             return Err(refuse(&mut tcp, injected(&packet)).await);
         }
         match (&packet, identity) {
@@ -167,7 +187,11 @@ where
     ))?;
     let mut body = vec![0; length];
     stream.read_exact(&mut body).await?;
-    match startup::parse(&body) {
+    parse(stream, &body).await
+}
+
+async fn parse<S: AsyncWrite + Unpin>(stream: &mut S, body: &[u8]) -> Result<Packet, GreetError> {
+    match startup::parse(body) {
         Ok(packet) => Ok(packet),
         Err(error) => Err(refuse(stream, error).await),
     }

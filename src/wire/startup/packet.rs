@@ -43,7 +43,7 @@ pub struct Startup {
 }
 
 /// The `replication` parameter.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub enum Replication {
     Off,
     /// `true`: physical.
