@@ -172,7 +172,7 @@ troubles! {
         "Ids have 16 digits from 0 to f; SHOW QUERIES lists them.";
     /// A name that nothing has.
     CONSOLE_NO_SUCH = "PW0508", "42704",
-        "nothing is known of the table, shape, database",
+        "nothing is known of the table, shape, database; there is no client, no setting",
         "SHOW QUERIES and SHOW TABLES list what is known; PURGE alone forgets all.";
     /// A database that is neither configured nor in use.
     CONSOLE_NO_DATABASE = "PW0509", "3D000",
