@@ -71,6 +71,9 @@ where
         })?;
         tracing::info!("metrics and health at http://{address}");
     }
+    let exporter = door
+        .export(&loaded.config.telemetry)
+        .map_err(|error| format!("nothing can be sent to telemetry.endpoint: {error}"))?;
     door.warm_up();
     announce(&loaded.config, &listener);
     let mut running = Running {
@@ -98,6 +101,9 @@ where
         () = either(&mut terminate, &mut interrupt) => tracing::warn!("stopping at once"),
     }
     door.close_consoles().await;
+    if let Some(exporter) = exporter {
+        exporter.finish().await;
+    }
     Ok(())
 }
 

@@ -31,6 +31,7 @@ pub(super) fn view(known: &Known, detail: Detail) -> View {
         last_errors: Vec::new(),
         changeable: known.token.load().is_some(),
         cache: cache(known),
+        exported: known.pools.metrics().exported(),
         queries: Vec::new(),
         tables: std::collections::BTreeMap::new(),
     };

@@ -11,7 +11,9 @@ use tokio::time::Instant;
 
 use super::client::Client;
 use super::shapes::Known;
+use super::traced::{Mark, Marks};
 use crate::cache::entry::Entry;
+use crate::export::span::Outcome;
 use crate::metrics::shape::Split;
 use crate::metrics::{Handle, Sum};
 use crate::reason::Reason;
@@ -72,6 +74,8 @@ struct Request {
     bytes: u64,
     /// How long the upstream waited for it, inside of a transaction.
     client: Duration,
+    /// Those of its queries that get spans.
+    marks: Marks,
 }
 
 /// The requests under way on a held upstream.
@@ -145,14 +149,18 @@ impl Clocked {
                 client: rested.map_or(Duration::ZERO, |rested| {
                     since.saturating_duration_since(rested)
                 }),
+                marks: Marks::default(),
             });
         }
         self.requests.back_mut()
     }
 
     /// The client's latest request executes this.
-    pub(super) fn executes(&mut self, known: Option<&Arc<Known>>) {
+    pub(super) fn executes(&mut self, known: Option<&Arc<Known>>, mark: Option<Mark>) {
         if let Some(request) = self.open() {
+            if let Some(mark) = mark {
+                request.marks.add(mark, request.queries, request.since);
+            }
             request.queries += 1;
             request.known = known.cloned();
         }
@@ -163,7 +171,11 @@ impl Clocked {
         if kind == Kind::CopyEnd {
             return;
         }
-        self.open();
+        if let Some(request) = self.open()
+            && matches!(kind, Kind::Query | Kind::FunctionCall)
+        {
+            request.marks.is_whole();
+        }
         if kept && matches!(kind, Kind::Query | Kind::FunctionCall | Kind::Sync) {
             self.open = false;
         }
@@ -174,10 +186,34 @@ impl Clocked {
         self.now = None;
     }
 
-    /// CommandComplete's body: it ends in a number of rows, for most commands.
-    pub(super) fn completed(&mut self, tag: &[u8]) {
+    /// A query's answer ends: CommandComplete's body, which has a number of rows for most commands, or none
+    /// (EmptyQueryResponse, PortalSuspended).
+    pub(super) fn completed(&mut self, tag: &[u8], metrics: &Handle) {
+        let now = &mut self.now;
         if let Some(request) = self.requests.front_mut() {
-            request.rows += rows(tag);
+            let rows = rows(tag);
+            request.rows += rows;
+            let now = || *now.get_or_insert_with(Instant::now);
+            let waits = (self.leased, request.client);
+            request.marks.answered(metrics, rows, now, waits);
+        }
+    }
+
+    /// The client is told this SQLSTATE.
+    pub(super) fn failed(&mut self, sqlstate: &[u8], metrics: &Handle) {
+        let now = &mut self.now;
+        if let Some(request) = self.requests.front_mut() {
+            let now = || *now.get_or_insert_with(Instant::now);
+            let waits = (self.leased, request.client);
+            request.marks.failed(metrics, sqlstate, now, waits);
+        }
+    }
+
+    /// The session ends before its requests do.
+    pub(super) fn abandoned(&mut self, outcome: Outcome, metrics: &Handle) {
+        for request in &mut self.requests {
+            let waits = (self.leased, request.client);
+            request.marks.abandoned(metrics, outcome, waits);
         }
     }
 
@@ -199,8 +235,11 @@ impl Clocked {
             }
         }
         if let Some(status) = self.ended.take()
-            && let Some(request) = self.requests.pop_front()
+            && let Some(mut request) = self.requests.pop_front()
         {
+            let now = *self.now.get_or_insert_with(Instant::now);
+            let waits = (self.leased, request.client);
+            request.marks.ended(metrics, request.rows, now, waits);
             self.count(&request, status, metrics);
         }
     }
@@ -279,7 +318,7 @@ mod tests {
         tokio::time::advance(ms(5)).await;
         let mut clocked = Clocked::new();
         clocked.asked(asked, &handle);
-        clocked.executes(None);
+        clocked.executes(None, None);
         clocked.sent(Kind::Query, true);
         tokio::time::advance(ms(10)).await;
         clocked.batch();
@@ -292,7 +331,7 @@ mod tests {
         // The client thinks.
         tokio::time::advance(ms(100)).await;
         clocked.sent(Kind::Parse, true);
-        clocked.executes(None);
+        clocked.executes(None, None);
         clocked.sent(Kind::Execute, true);
         clocked.sent(Kind::Sync, true);
         tokio::time::advance(ms(20)).await;
@@ -317,7 +356,7 @@ mod tests {
         let mut clocked = Clocked::new();
         clocked.asked(Instant::now(), &handle);
         for _ in 0..2 {
-            clocked.executes(None);
+            clocked.executes(None, None);
             clocked.sent(Kind::Execute, true);
             clocked.sent(Kind::Sync, true);
             tokio::time::advance(ms(10)).await;

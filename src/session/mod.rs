@@ -46,6 +46,7 @@ mod settle;
 mod shapes;
 mod state;
 mod switches;
+mod traced;
 mod turn;
 mod waiting;
 
@@ -68,6 +69,7 @@ use self::serve::Asking;
 use self::state::State;
 use self::waiting::Patience;
 use crate::config::PoolMode;
+use crate::export::span::Outcome;
 use crate::pool::Pool;
 use crate::pool::lease::Lease;
 use crate::wire::error::PgError;
@@ -260,6 +262,7 @@ impl Session {
     async fn skip_request(&mut self) -> Result<(), End> {
         let out = self.client.out.buffer();
         PgError::error("57014", "canceling statement due to user request").encode(out);
+        self.trace_unserved(Outcome::Failed(*b"57014"));
         loop {
             let Some(header) = frame::frontend_header(self.client.inbox.bytes())? else {
                 self.read_more(frame::HEADER_BYTES).await?;

@@ -13,6 +13,7 @@ use super::link::Link;
 use super::lookup::{Desk, Learning, Query, may_be_read};
 use super::shapes::Known;
 use super::state::{self, Meant, Reading};
+use super::traced;
 use crate::cache::rules::Hint;
 use crate::catalog::WriteSet;
 use crate::invalidate::Touch;
@@ -52,6 +53,16 @@ impl Link<'_> {
     /// What the text of a Query means, or of a Parse behind its name. With `keep`, for later
     /// requests as well.
     pub(super) fn read(&self, frame: &Frame<'_>, keep: bool) -> (Meant, Option<Arc<Reading>>) {
+        let (mut meant, reading) = self.meaning(frame, keep);
+        if frame.whole
+            && let Some((text, _)) = frame::split_cstr(frame.body)
+        {
+            meant.traced = traced::read(&self.pool.metrics, text, meant.known.is_some());
+        }
+        (meant, reading)
+    }
+
+    fn meaning(&self, frame: &Frame<'_>, keep: bool) -> (Meant, Option<Arc<Reading>>) {
         if !frame.whole {
             let work = state::opaque();
             return (
@@ -92,8 +103,11 @@ impl Link<'_> {
         }
         let analyze = || state::work(analysis());
         let Some(caching) = self.caching else {
-            let work = analyze();
-            return (Meant { work, known: None }, None);
+            let meant = Meant {
+                work: analyze(),
+                ..Meant::default()
+            };
+            return (meant, None);
         };
         if !conforming || !is_readable(text, reported) || encoded && !text.is_ascii() {
             let work = analyze();
@@ -114,8 +128,12 @@ impl Link<'_> {
             });
             let work = if plain { None } else { analyze() };
             let reading = keep.then(|| Arc::new(Reading::new(shape)));
-            let known = Some(known);
-            (Meant { work, known }, reading)
+            let meant = Meant {
+                work,
+                known: Some(known),
+                traced: None,
+            };
+            (meant, reading)
         })
     }
 
@@ -172,17 +190,23 @@ impl Link<'_> {
         Meant {
             work: None,
             known: self.caching.map(|c| Arc::clone(&c.database.unreadable)),
+            traced: None,
         }
     }
 
     /// This is about to be executed: what it writes is in doubt from here on.
     pub(super) fn writes(&mut self, meant: &Meant) {
-        self.held.clocked.executes(meant.known.as_ref());
+        let reason = self.count(meant.known.as_deref());
+        let metrics = &self.pool.metrics;
+        let mark = traced::mark(
+            metrics,
+            (meant.known.as_ref(), meant.traced.as_ref()),
+            reason,
+        );
+        self.held.clocked.executes(meant.known.as_ref(), mark);
         let Some(known) = meant.known.as_deref() else {
-            self.pool.metrics.count(Reason::Disabled);
             return;
         };
-        self.count(known);
         let Some(writes) = self.held.writes.as_mut() else {
             return;
         };
@@ -214,9 +238,10 @@ impl Link<'_> {
     }
 
     /// Counts why the upstream answers this, and remembers it if the client wants to be told.
-    fn count(&mut self, known: &Known) {
-        let Some(caching) = self.caching else {
-            return;
+    fn count(&mut self, known: Option<&Known>) -> Reason {
+        let (Some(caching), Some(known)) = (self.caching, known) else {
+            self.pool.metrics.count(Reason::Disabled);
+            return Reason::Disabled;
         };
         let asked = self.held.asked.take();
         let (reason, asked) = asked.unwrap_or_else(|| {
@@ -241,6 +266,7 @@ impl Link<'_> {
                 leased: self.held.clocked.leased().max(asked),
             }));
         }
+        reason
     }
 
     /// A function is called by its number.

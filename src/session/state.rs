@@ -9,6 +9,7 @@ use super::context::Context;
 use super::neutral::{REPORTED, is_neutral};
 use super::settings::Staged;
 use super::shapes::Known;
+use super::traced::Traced;
 use crate::cache::rules::Hint;
 use crate::pool::state::{Reported, Settings};
 use crate::pool::statements::{Statement, fresh_id};
@@ -48,6 +49,8 @@ pub(super) fn doubted(analysis: Analysis) -> Work {
 pub(super) struct Meant {
     pub(super) work: Work,
     pub(super) known: Option<Arc<Known>>,
+    /// What spans of it need to know, if there are any.
+    pub(super) traced: Option<Arc<Traced>>,
 }
 
 /// What of a statement's text a cache key is made of.
@@ -86,6 +89,7 @@ pub(super) struct Unnamed {
 /// A statement, as a lookup needs it.
 pub(super) struct Subject {
     pub(super) known: Option<Arc<Known>>,
+    pub(super) traced: Option<Arc<Traced>>,
     pub(super) reading: Option<Arc<Reading>>,
     /// Parse's body behind the name.
     pub(super) body: Arc<[u8]>,
@@ -140,6 +144,7 @@ impl State {
         };
         Some(Subject {
             known: meant.known.clone(),
+            traced: meant.traced.clone(),
             reading: reading.clone(),
             body,
         })

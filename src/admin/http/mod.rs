@@ -340,6 +340,7 @@ mod tests {
             last_errors: Vec::new(),
             changeable: false,
             cache: None,
+            exported: crate::export::span::Exported::default(),
             queries: Vec::new(),
             tables: std::collections::BTreeMap::default(),
         }
