@@ -114,7 +114,8 @@ impl Mark {
     }
 }
 
-/// The marks of one request that an upstream answers.
+/// The marks of one request that an upstream answers. In a pipeline each query lasts from when it was sent to
+/// its answer, those before it included: Postgres sends the answers of all together.
 #[derive(Debug, Default)]
 pub(super) struct Marks {
     /// In order; those that are not recorded are left out.
@@ -123,8 +124,6 @@ pub(super) struct Marks {
     answered: usize,
     /// The answer's end is that of the one query, whatever stands in it.
     whole: bool,
-    /// When the last one was answered.
-    last: Option<Instant>,
     failed: Option<[u8; 5]>,
 }
 
@@ -161,18 +160,10 @@ impl Marks {
             return;
         }
         self.answered += 1;
-        if self.list.is_empty() {
-            return;
+        let front = self.list.front();
+        if front.is_some_and(|mark| mark.at < self.answered) {
+            self.first(metrics, now(), waits, (rows, Outcome::Done));
         }
-        let now = now();
-        if self
-            .list
-            .front()
-            .is_some_and(|mark| mark.at < self.answered)
-        {
-            self.first(metrics, now, waits, (rows, Outcome::Done));
-        }
-        self.last = Some(now);
     }
 
     /// Its client is told of an error.
@@ -210,6 +201,8 @@ impl Marks {
 
     /// It never will be: the session ends.
     pub(super) fn abandoned(&mut self, metrics: &Handle, outcome: Outcome, waits: Waits) {
+        // The upstream's last words may have gone to the client before it closed.
+        let outcome = self.failed.map_or(outcome, Outcome::Failed);
         while !self.list.is_empty() {
             self.first(metrics, Instant::now(), waits, (0, outcome));
         }
@@ -222,10 +215,9 @@ impl Marks {
         (leased, client): Waits,
         ended: (u64, Outcome),
     ) {
-        let (Some(mut mark), Some(tracer)) = (self.list.pop_front(), &metrics.tracer) else {
+        let (Some(mark), Some(tracer)) = (self.list.pop_front(), &metrics.tracer) else {
             return;
         };
-        mark.since = self.last.map_or(mark.since, |last| mark.since.max(last));
         let split = Split {
             queue: leased.saturating_duration_since(mark.since),
             upstream: until.saturating_duration_since(mark.since.max(leased)),
