@@ -54,7 +54,8 @@ impl Link<'_> {
     /// requests as well.
     pub(super) fn read(&self, frame: &Frame<'_>, keep: bool) -> (Meant, Option<Arc<Reading>>) {
         let (mut meant, reading) = self.meaning(frame, keep);
-        if frame.whole
+        if self.pool.metrics.tracer.is_some()
+            && frame.whole
             && let Some((text, _)) = frame::split_cstr(frame.body)
         {
             meant.traced = traced::read(&self.pool.metrics, text, meant.known.is_some());

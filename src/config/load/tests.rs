@@ -324,6 +324,11 @@ const REFUSED: &[(&str, &str, &str)] = &[
         "never enough",
     ),
     (
+        "telemetry.metrics_interval = \"0s\"",
+        "p.toml:1: telemetry.metrics_interval",
+        "never enough",
+    ),
+    (
         "runtime.workers = 0",
         "p.toml:1: runtime.workers",
         "1 or more",
