@@ -74,8 +74,11 @@ struct Request {
     bytes: u64,
     /// How long the upstream waited for it, inside of a transaction.
     client: Duration,
-    /// Those of its queries that get spans.
-    marks: Marks,
+    /// Queries that were answered, and whether the end of the request is the one query's.
+    answered: usize,
+    whole: bool,
+    /// Those of its queries that get spans, when some do.
+    marks: Option<Box<Marks>>,
 }
 
 /// The requests under way on a held upstream.
@@ -149,7 +152,9 @@ impl Clocked {
                 client: rested.map_or(Duration::ZERO, |rested| {
                     since.saturating_duration_since(rested)
                 }),
-                marks: Marks::default(),
+                answered: 0,
+                whole: false,
+                marks: None,
             });
         }
         self.requests.back_mut()
@@ -159,7 +164,8 @@ impl Clocked {
     pub(super) fn executes(&mut self, known: Option<&Arc<Known>>, mark: Option<Mark>) {
         if let Some(request) = self.open() {
             if let Some(mark) = mark {
-                request.marks.add(mark, request.queries, request.since);
+                let marks = request.marks.get_or_insert_default();
+                marks.add(mark, request.queries, request.since);
             }
             request.queries += 1;
             request.known = known.cloned();
@@ -174,7 +180,7 @@ impl Clocked {
         if let Some(request) = self.open()
             && matches!(kind, Kind::Query | Kind::FunctionCall)
         {
-            request.marks.is_whole();
+            request.whole = true;
         }
         if kept && matches!(kind, Kind::Query | Kind::FunctionCall | Kind::Sync) {
             self.open = false;
@@ -193,9 +199,12 @@ impl Clocked {
         if let Some(request) = self.requests.front_mut() {
             let rows = rows(tag);
             request.rows += rows;
-            let now = || *now.get_or_insert_with(Instant::now);
-            let waits = (self.leased, request.client);
-            request.marks.answered(metrics, rows, now, waits);
+            request.answered += 1;
+            if let Some(marks) = request.marks.as_mut().filter(|_| !request.whole) {
+                let now = || *now.get_or_insert_with(Instant::now);
+                let waits = (self.leased, request.client);
+                marks.answered(metrics, (request.answered, rows), now, waits);
+            }
         }
     }
 
@@ -203,9 +212,14 @@ impl Clocked {
     pub(super) fn failed(&mut self, sqlstate: &[u8], metrics: &Handle) {
         let now = &mut self.now;
         if let Some(request) = self.requests.front_mut() {
-            let now = || *now.get_or_insert_with(Instant::now);
+            let Some(marks) = request.marks.as_mut() else {
+                return;
+            };
+            let now = *now.get_or_insert_with(Instant::now);
             let waits = (self.leased, request.client);
-            request.marks.failed(metrics, sqlstate, now, waits);
+            // One that stands for all ends with its request.
+            let answered = (!request.whole).then_some(request.answered);
+            marks.failed(metrics, (sqlstate, answered), now, waits);
         }
     }
 
@@ -213,7 +227,9 @@ impl Clocked {
     pub(super) fn abandoned(&mut self, outcome: Outcome, metrics: &Handle) {
         for request in &mut self.requests {
             let waits = (self.leased, request.client);
-            request.marks.abandoned(metrics, outcome, waits);
+            if let Some(marks) = request.marks.as_mut() {
+                marks.abandoned(metrics, outcome, waits);
+            }
         }
     }
 
@@ -237,9 +253,11 @@ impl Clocked {
         if let Some(status) = self.ended.take()
             && let Some(mut request) = self.requests.pop_front()
         {
-            let now = *self.now.get_or_insert_with(Instant::now);
-            let waits = (self.leased, request.client);
-            request.marks.ended(metrics, request.rows, now, waits);
+            if let Some(marks) = request.marks.as_mut().filter(|_| request.whole) {
+                let now = *self.now.get_or_insert_with(Instant::now);
+                let waits = (self.leased, request.client);
+                marks.ended(metrics, request.rows, now, waits);
+            }
             self.count(&request, status, metrics);
         }
     }

@@ -120,10 +120,6 @@ impl Mark {
 pub(super) struct Marks {
     /// In order; those that are not recorded are left out.
     list: VecDeque<Mark>,
-    /// All that have been answered, recorded or not.
-    answered: usize,
-    /// The answer's end is that of the one query, whatever stands in it.
-    whole: bool,
     failed: Option<[u8; 5]>,
 }
 
@@ -143,35 +139,28 @@ impl Marks {
         }
     }
 
-    /// It is a simple query or a function call.
-    pub(super) fn is_whole(&mut self) {
-        self.whole = true;
-    }
-
-    /// One query is answered; `now` is asked only if somebody wants to know.
+    /// One query is answered, of all recorded or not the number `answered`; `now` is asked only if somebody
+    /// wants to know.
     pub(super) fn answered(
         &mut self,
         metrics: &Handle,
-        rows: u64,
+        (answered, rows): (usize, u64),
         now: impl FnOnce() -> Instant,
         waits: Waits,
     ) {
-        if self.whole {
-            return;
-        }
-        self.answered += 1;
         let front = self.list.front();
-        if front.is_some_and(|mark| mark.at < self.answered) {
+        if front.is_some_and(|mark| mark.at < answered) {
             self.first(metrics, now(), waits, (rows, Outcome::Done));
         }
     }
 
-    /// Its client is told of an error.
+    /// Its client is told of an error; so many were answered before, and none will be after it. Without a
+    /// number the request's end is that of its one query.
     pub(super) fn failed(
         &mut self,
         metrics: &Handle,
-        sqlstate: &[u8],
-        now: impl FnOnce() -> Instant,
+        (sqlstate, answered): (&[u8], Option<usize>),
+        now: Instant,
         waits: Waits,
     ) {
         if self.list.is_empty() || self.failed.is_some() {
@@ -179,24 +168,18 @@ impl Marks {
         }
         let sqlstate = code(sqlstate);
         self.failed = Some(sqlstate);
-        if !self.whole {
-            if self
-                .list
-                .front()
-                .is_some_and(|mark| mark.at == self.answered)
-            {
-                self.first(metrics, now(), waits, (0, Outcome::Failed(sqlstate)));
+        if let Some(answered) = answered {
+            if self.list.front().is_some_and(|mark| mark.at == answered) {
+                self.first(metrics, now, waits, (0, Outcome::Failed(sqlstate)));
             }
             self.list.clear();
         }
     }
 
-    /// The request is answered.
+    /// The request is answered, and so is its one query.
     pub(super) fn ended(&mut self, metrics: &Handle, rows: u64, now: Instant, waits: Waits) {
         let outcome = self.failed.map_or(Outcome::Done, Outcome::Failed);
-        if self.whole {
-            self.first(metrics, now, waits, (rows, outcome));
-        }
+        self.first(metrics, now, waits, (rows, outcome));
     }
 
     /// It never will be: the session ends.
