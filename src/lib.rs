@@ -54,6 +54,7 @@ pub mod demo;
 mod docs;
 pub mod explain;
 pub mod export;
+pub mod few;
 pub mod invalidate;
 pub mod limits;
 pub mod listen;

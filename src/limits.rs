@@ -70,14 +70,18 @@ impl Counts {
         let count = counts.entry(kind.clone()).or_insert(0);
         if most != 0 && *count >= most {
             let whose = match &kind {
-                Kind::All => "clients already".to_owned(),
-                Kind::User(user) => format!("clients of user \"{user}\" already"),
-                Kind::Database(name) => format!("clients of database \"{name}\" already"),
-                Kind::Address(address) => format!("clients from address {address} already"),
+                Kind::All => String::new(),
+                Kind::User(user) => format!(" of user \"{user}\""),
+                Kind::Database(name) => format!(" of database \"{name}\""),
+                Kind::Address(address) => format!(" from address {address}"),
+            };
+            let count = match most {
+                1 => "is 1 client".to_owned(),
+                most => format!("are {most} clients"),
             };
             return Err(PgError::fatal(
                 &trouble::TOO_MANY_CLIENTS,
-                format!("sorry, there are {most} {whose}"),
+                format!("sorry, there {count}{whose} already"),
             )
             .hint(format!("Raise {setting}.")));
         }
@@ -114,6 +118,8 @@ mod tests {
             .enter(user(), 1, "listen.clients_per_user_max")
             .unwrap_err();
         assert_eq!(error.code, "53300");
+        let sorry = "sorry, there is 1 client of user \"u\" already";
+        assert_eq!(error.message, sorry);
         assert!(error.hint.unwrap().contains("listen.clients_per_user_max"));
         assert!(counts.enter(Kind::All, 1, "x").is_ok());
         drop(first);

@@ -28,11 +28,14 @@ pub fn check(listen: &Listen) -> Result<String, String> {
         .map_err(|error| format!("the runtime cannot be started: {error}"))?;
     let address = reachable(&listen.address);
     runtime.block_on(async {
+        let advice = "is it running, with the settings that were given here?";
         match tokio::time::timeout(PATIENCE, ask(&address, listen.tls.mode)).await {
             Ok(Ok(how)) => Ok(format!("pgweir answers at {address} ({how})")),
-            Ok(Err(why)) => Err(format!("pgweir does not answer at {address}: {why}")),
+            Ok(Err(why)) => Err(format!(
+                "pgweir does not answer at {address}: {why}; {advice}"
+            )),
             Err(_elapsed) => Err(format!(
-                "pgweir does not answer at {address}: nothing came within {} s",
+                "pgweir does not answer at {address}: nothing came within {} s; {advice}",
                 PATIENCE.as_secs()
             )),
         }
@@ -61,10 +64,7 @@ async fn ask(address: &str, mode: TlsMode) -> Result<&'static str, String> {
     match (answer, mode) {
         ([b'N'], TlsMode::Disable) => Ok("without TLS"),
         ([b'S'], TlsMode::Allow | TlsMode::Require) => handshake(stream).await,
-        ([b'S' | b'N'], _) => Err(
-            "its TLS is not what the configuration says; was it started with another one?"
-                .to_owned(),
-        ),
+        ([b'S' | b'N'], _) => Err("its TLS is not what the configuration says".to_owned()),
         _ => Err("whoever listens there does not speak the Postgres protocol".to_owned()),
     }
 }

@@ -219,7 +219,9 @@ impl Reason {
         match self {
             Self::Hit => "Nothing is left to do.",
             Self::Miss => "The next query of the same text and values can be a hit.",
-            Self::Expired => "A longer cache.ttl, or a level that follows writes, keeps it longer.",
+            Self::Expired => {
+                "A longer cache.ttl keeps it longer; at level ryw a write ends it at once all the same."
+            }
             Self::Stale => {
                 "Writes to its tables make it stale; reading fewer tables, or others than those that are written most, makes it last."
             }
@@ -246,30 +248,34 @@ impl Reason {
                 "Pass what differs between users as a parameter instead of reading it from the session."
             }
             Self::UserFunction => {
-                "Write out what the function does, or ask for its result apart from the rest."
+                "Say in [cache.functions] or [cache.triggers] what it does, or write that out in the query."
             }
             Self::Catalog => "Nothing: the catalogs change without a trace. Ask them less often.",
             Self::UnknownRelation => {
-                "Check the name and the search_path; new tables are seen soon."
+                "Check the name, the search_path and the database; new tables are seen soon."
             }
             Self::RowSecurity => {
-                "Read relations without row security, with the condition in the query."
+                "With cache.row_security = \"keyed\" it is cached for each user apart, where its policies can be seen through."
             }
-            Self::Foreign => "Copy what is read often into a table of this database.",
+            Self::Foreign => {
+                "With cache.foreign_tables = \"ttl\" it is cached for as long as cache.ttl says, whatever others write."
+            }
             Self::TempTable => "Use a common table expression in place of the temporary table.",
             Self::Opaque => "Send the inner statement itself.",
             Self::Moment => "Send a date or time in figures instead of a word such as 'today'.",
             Self::Settings => {
-                "Leave the session's settings as they come, or set them for the role."
+                "Leave default_transaction_isolation, zero_damaged_pages and their like as Postgres has them."
             }
             Self::Pinned => {
-                "Avoid what holds the upstream: LISTEN, temporary tables, session locks, open cursors."
+                "Avoid what holds the upstream: LISTEN, temporary tables, session locks, open cursors, and pool.mode = \"session\"."
             }
             Self::Protocol => "Read the whole result at once, without a named portal or row limit.",
             Self::CatalogUnknown => "Nothing: it passes by itself in a moment.",
             Self::Dirty => "Nothing: it ends with the write. Shorter transactions make it rarer.",
             Self::NotClean => "Avoid what raises the notice.",
-            Self::Defaults => "Take the setting out of the database's or the role's defaults.",
+            Self::Defaults => {
+                "Take the setting out of the defaults: ALTER DATABASE ... RESET, ALTER ROLE ... RESET."
+            }
             Self::Shadow => "Set cache.mode to \"on\" when the comparisons have convinced you.",
         }
     }

@@ -1,7 +1,7 @@
 //! `pgweir serve`: the life of the process, from the configuration to the last signal.
 
 use std::collections::BTreeMap;
-use std::io::Write;
+use std::io::{ErrorKind, Write};
 use std::process::ExitCode;
 use std::sync::Arc;
 use std::time::Duration;
@@ -9,7 +9,7 @@ use std::time::Duration;
 use pgweir::admin::Shutdown;
 use pgweir::config::{self, Config, Environment, Flags, Reload, reload};
 use pgweir::listen::orders::{self, Answer, Order, Orders};
-use pgweir::listen::{self, Door};
+use pgweir::listen::{Door, Passed};
 use pgweir::telemetry;
 use pgweir::wire::error::{PgError, Severity};
 use pgweir::wire::trouble;
@@ -18,6 +18,10 @@ use tokio::signal::unix::{Signal, SignalKind, signal};
 
 /// File descriptors beyond one for each client: upstreams, control connections, logs, listeners.
 const FILES_BESIDE_CLIENTS: usize = 64;
+
+/// Somebody has the address who does not share it: a process that takes over needs one that does.
+const IN_USE_ALONE: &str = "; who listens there does not share the address: to take over, that process too has to be started \
+     with listen.reuse_port = true";
 
 /// Runs the proxy until it is told to stop.
 pub(super) fn serve(flags: &Flags, environment: &Environment) -> ExitCode {
@@ -32,10 +36,12 @@ pub(super) fn serve(flags: &Flags, environment: &Environment) -> ExitCode {
 }
 
 fn run(flags: &Flags, environment: &Environment) -> Result<(), String> {
-    let loaded = config::load(flags, environment).map_err(|error| error.to_string())?;
+    let passed = Passed::take(environment).map_err(|error| error.to_string())?;
+    let flags = flags.clone().sockets(passed.addresses());
+    let loaded = config::load(&flags, environment).map_err(|error| error.to_string())?;
     let config = &loaded.config;
     telemetry::start(&config.log)?;
-    for warning in &loaded.warnings {
+    for warning in passed.warning.iter().chain(&loaded.warnings) {
         tracing::warn!("{warning}");
     }
     raise_file_limit(config)?;
@@ -47,10 +53,14 @@ fn run(flags: &Flags, environment: &Environment) -> Result<(), String> {
     let load = |said: &BTreeMap<&'static str, String>| {
         config::load(&flags.clone().said(said), environment)
     };
-    runtime.block_on(serve_until_told(loaded, load))
+    runtime.block_on(serve_until_told(loaded, passed, load))
 }
 
-async fn serve_until_told<L>(loaded: config::Loaded, load: L) -> Result<(), String>
+async fn serve_until_told<L>(
+    loaded: config::Loaded,
+    mut passed: Passed,
+    load: L,
+) -> Result<(), String>
 where
     L: Fn(&BTreeMap<&'static str, String>) -> Result<config::Loaded, config::ConfigError>,
 {
@@ -59,23 +69,32 @@ where
     let mut interrupt = signals(SignalKind::interrupt())?;
     let mut hangup = signals(SignalKind::hangup())?;
     let mut succeeded = signals(SignalKind::user_defined1())?;
-    let address = loaded.config.listen.address.clone();
-    let listener = listen::bind(&address, loaded.config.listen.reuse_port)
-        .await
-        .map_err(|error| format!("cannot listen on {address} (listen.address): {error}"))?;
+    let listen = &loaded.config.listen;
+    let listener = passed.clients(listen).await.map_err(|error| {
+        let address = &listen.address;
+        let is_alone = listen.reuse_port && error.kind() == ErrorKind::AddrInUse;
+        let advice = if is_alone {
+            IN_USE_ALONE
+        } else {
+            advice(error.kind())
+        };
+        format!("cannot listen on {address} (listen.address): {error}{advice}")
+    })?;
     let (door, mut orders) = Door::new(&loaded).map_err(|error| error.to_string())?;
     if let Some(address) = &loaded.config.admin.address.0 {
-        let served = std::net::TcpListener::bind(address).and_then(|tcp| door.serve_http(tcp));
+        let served = passed.admin(address).and_then(|tcp| door.serve_http(tcp));
         let address = served.map_err(|error| {
-            format!("cannot listen on {address} (admin.address, \"\" for none): {error}")
+            let advice = advice(error.kind());
+            format!("cannot listen on {address} (admin.address, \"\" for none): {error}{advice}")
         })?;
-        tracing::info!("metrics and health at http://{address}");
+        let from = loaded.origins.of("admin.address");
+        tracing::info!(%from, "metrics and health at http://{address}");
     }
     let exporter = door
         .export(&loaded.config.telemetry)
         .map_err(|error| format!("nothing can be sent to telemetry.endpoint: {error}"))?;
     door.warm_up();
-    announce(&loaded.config, &listener);
+    announce(&loaded, &listener);
     let mut running = Running {
         config: loaded.config,
         said: BTreeMap::new(),
@@ -104,6 +123,7 @@ where
     if let Some(exporter) = exporter {
         exporter.finish().await;
     }
+    tracing::info!("stopped");
     Ok(())
 }
 
@@ -228,12 +248,34 @@ where
     }
 }
 
+/// What to do about an address that cannot be had.
+fn advice(kind: ErrorKind) -> &'static str {
+    let known = [
+        (
+            ErrorKind::AddrInUse,
+            "; `ss -ltnp` shows who listens there: stop that process, or give another address",
+        ),
+        (
+            ErrorKind::AddrNotAvailable,
+            "; it is no address of this machine: give another one",
+        ),
+        (
+            ErrorKind::PermissionDenied,
+            "; give a port from 1024 on, or the right to lower ones",
+        ),
+    ];
+    let found = known.iter().find(|(known, _)| *known == kind);
+    found.map_or("", |(_, advice)| *advice)
+}
+
 /// Says where it listens, and what to put in the connection string.
-fn announce(config: &Config, listener: &TcpListener) {
+fn announce(loaded: &config::Loaded, listener: &TcpListener) {
+    let config = &loaded.config;
+    let from = loaded.origins.of("listen.address");
     let address = listener
         .local_addr()
         .map_or_else(|_| config.listen.address.clone(), |a| a.to_string());
-    tracing::info!("listening on {address}, upstream {}", config.upstream);
+    tracing::info!(%from, "listening on {address}, upstream {}", config.upstream);
     let user = match config.upstream.user.as_str() {
         "" => "USER",
         user => user,

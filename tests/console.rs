@@ -1,6 +1,6 @@
 //! The console: who gets in, what it answers, and in which forms of the protocol.
 
-mod actions;
+pub(crate) mod actions;
 mod exporter;
 mod people;
 mod settings;
@@ -300,6 +300,19 @@ fn faults_in_the_extended_protocol_end_with_sync() {
         .collect();
     let reply = exchange(&mut client, &[many.concat(), sync()]);
     assert_eq!(reply.sqlstate(), "54000");
+    proxy.stop();
+}
+
+/// asyncpg asks for a description with Flush, and sends Sync when it has the answer.
+#[test]
+fn an_error_does_not_wait_for_sync() {
+    let proxy = without_postgres();
+    let mut client = console(&proxy);
+    let frames = [parse("s", "SHOW NOTHING"), describe_statement("s"), flush()];
+    client.send(&frames.concat()).unwrap();
+    assert_eq!(client.until(b'E').unwrap().sqlstate(), "42601");
+    client.send(&sync()).unwrap();
+    assert_eq!(tags(&client.until(b'Z').unwrap()), "Z");
     proxy.stop();
 }
 

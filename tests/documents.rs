@@ -165,8 +165,8 @@ fn troubleshooting_has_every_error_of_our_own() {
     for trouble in trouble::ALL {
         let section = sections[trouble.id];
         let heading = section.lines().next().unwrap();
-        let says = format!("{} ({}): ", trouble.id, trouble.sqlstate);
-        assert!(heading.starts_with(&says), "{heading}");
+        let says = format!("{} ({}): {}", trouble.id, trouble.sqlstate, trouble.what);
+        assert_eq!(heading, says);
         let words = section.split_whitespace().count() - heading.split_whitespace().count();
         assert!(words >= 12, "{}: what does it mean?", trouble.id);
     }

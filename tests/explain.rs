@@ -285,7 +285,7 @@ fn a_write_says_what_it_makes_stale() {
     assert!(
         world
             .people(query)
-            .contains("say so in [cache.functions] or [cache.triggers]")
+            .contains("Say in [cache.functions] or [cache.triggers]")
     );
 
     let value = world.json("select slug(body) from notes");
@@ -336,7 +336,7 @@ fn settings_come_as_for_serve() {
         (&value["reason"], &value["cached"]),
         (&"disabled".into(), &false.into())
     );
-    assert_eq!(value["because"], "so say rule 2 of [[cache.rules]]");
+    assert_eq!(value["because"], "by rule 2 of [[cache.rules]]");
     let value = with(query, &["--database", "elsewhere"]);
     assert_eq!(
         (&value["level"], &value["cached"]),

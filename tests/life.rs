@@ -323,11 +323,17 @@ fn an_address_that_is_taken_is_named() {
         "--listen",
         &address,
     ];
-    let said = failed(&proxy::command(&[]).args(arguments).output().unwrap());
-    assert!(
-        said.contains(&address) && said.contains("listen.address"),
-        "{said}"
-    );
+    for (reuse_port, advice) in [
+        ("false", "ss -ltnp"),
+        ("true", "with listen.reuse_port = true"),
+    ] {
+        let mut command = proxy::command(&[]);
+        command.env("PGWEIR_LISTEN_REUSE_PORT", reuse_port);
+        let said = failed(&command.args(arguments).output().unwrap());
+        for wanted in [&address, "listen.address", advice] {
+            assert!(said.contains(wanted), "{wanted}: {said}");
+        }
+    }
 }
 
 #[test]
@@ -392,4 +398,27 @@ fn check_names_what_is_wrong() {
             assert!(said.contains(word), "{text}: {word} is not in: {said}");
         }
     }
+}
+
+#[test]
+fn check_reads_the_certificates() {
+    let folder = tempfile::TempDir::new().unwrap();
+    certificates::make(folder.path());
+    let file = |name: &str| folder.path().join(name).display().to_string();
+    let check = |url: &str, key: &str| {
+        let mut command = proxy::command(&[]);
+        command.args(["check", "--upstream", url, "--tls-cert"]);
+        command.args([&file("server.crt"), "--tls-key", &file(key)]);
+        command.output().unwrap()
+    };
+    let url = "postgres://app:secret@db/shop";
+    assert!(check(url, "server.key").status.success());
+    let said = failed(&check(url, "client.key"));
+    assert!(said.contains("is not the certificate's"), "{said}");
+    let url = format!("{url}?sslmode=verify-ca&sslrootcert={}", file("server.key"));
+    let said = failed(&check(&url, "server.key"));
+    assert!(
+        said.contains("upstream.url") && said.contains("server.key"),
+        "{said}"
+    );
 }

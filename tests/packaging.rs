@@ -252,25 +252,28 @@ fn am_root() -> bool {
 }
 
 #[test]
-fn the_unit_is_sound_and_hardened() {
+fn the_units_are_sound_and_hardened() {
     if Command::new("systemd-analyze")
         .arg("--version")
         .output()
         .is_err()
     {
-        eprintln!("NOT CHECKED: the unit file, systemd-analyze is not there");
+        eprintln!("NOT CHECKED: the unit files, systemd-analyze is not there");
         return;
     }
     let folder = TempDir::new().unwrap();
-    let unit = folder.path().join("pgweir.service");
+    let unit = |name: &str| folder.path().join(name);
     let binary = env!("CARGO_BIN_EXE_pgweir");
-    let text_of_unit = read("packaging/systemd/pgweir.service");
-    assert!(text_of_unit.contains("ExecStart=/usr/bin/pgweir serve"));
-    fs::write(&unit, text_of_unit.replace("/usr/bin/pgweir", binary)).unwrap();
-    let run = |words: &[&str]| {
+    for name in ["pgweir.service", "pgweir.socket"] {
+        let text = read(&format!("packaging/systemd/{name}"));
+        fs::write(unit(name), text.replace("/usr/bin/pgweir", binary)).unwrap();
+    }
+    let service = fs::read_to_string(unit("pgweir.service")).unwrap();
+    assert!(service.contains(&format!("ExecStart={binary} serve")));
+    let run = |words: &[&str], name: &str| {
         let output = Command::new("systemd-analyze")
             .args(words)
-            .arg(&unit)
+            .arg(unit(name))
             .output()
             .unwrap();
         let said = text(&output.stdout) + &text(&output.stderr);
@@ -278,10 +281,54 @@ fn the_unit_is_sound_and_hardened() {
         said
     };
     // Warnings come with success: it says nothing about a unit without faults.
-    let said = run(&["verify", "--man=no"]);
-    assert!(!said.contains("pgweir.service"), "{said}");
+    for name in ["pgweir.service", "pgweir.socket"] {
+        let said = run(&["verify", "--man=no"], name);
+        assert!(!said.contains("pgweir."), "{said}");
+    }
     // From 0 to 10 in tenths, a network service's floor being near 1.
-    run(&["security", "--offline=true", "--threshold=20"]);
+    let security = ["security", "--offline=true", "--threshold=20"];
+    run(&security, "pgweir.service");
+}
+
+/// Where systemd holds the socket, clients come in where they would otherwise.
+#[test]
+fn the_socket_unit_is_for_the_usual_address() {
+    let unit = read("packaging/systemd/pgweir.socket");
+    let output = command(&[])
+        .args(["check", "--upstream", NOWHERE])
+        .stdout(Stdio::piped())
+        .output()
+        .unwrap();
+    let shown = text(&output.stdout);
+    let usual = shown.split("listen.address = \"").nth(1).unwrap();
+    let usual = usual.split('"').next().unwrap();
+    assert!(
+        unit.contains(&format!("\nListenStream={usual}\n")),
+        "{usual}"
+    );
+}
+
+/// An upgrade restarts the service alone: a socket that is closed for a moment refuses clients.
+#[test]
+fn an_upgrade_of_the_package_leaves_the_socket_open() {
+    let manifest = read("Cargo.toml");
+    let units = manifest.split("systemd-units = ").nth(1).unwrap();
+    let units = units.lines().next().unwrap();
+    for wanted in [
+        "unit-scripts = \"packaging/systemd\"",
+        "restart-after-upgrade = false",
+        "stop-on-upgrade = false",
+    ] {
+        assert!(units.contains(wanted), "{units}");
+    }
+    let script = read("packaging/debian/postinst");
+    let mut commands = script.lines().filter(|line| !line.starts_with('#'));
+    assert!(
+        commands
+            .clone()
+            .any(|line| line.contains("try-restart pgweir.service"))
+    );
+    assert!(!commands.any(|line| line.contains(".socket")));
 }
 
 #[test]
@@ -294,6 +341,25 @@ fn manifests_keep_to_their_schemas() {
     let output = Command::new(python)
         .arg(script)
         .arg(root())
+        .output()
+        .unwrap();
+    let said = text(&output.stdout) + &text(&output.stderr);
+    assert!(output.status.success(), "{said}");
+}
+
+/// By the types that Grafana publishes, and a compiler that finds faults made on purpose.
+#[test]
+fn the_dashboard_is_what_grafana_calls_one() {
+    let Some(folder) = std::env::var_os("PGWEIR_TEST_GRAFANA") else {
+        eprintln!(
+            "NOT CHECKED: the dashboard against Grafana's schema, scripts/test.sh fetches it"
+        );
+        return;
+    };
+    let output = Command::new("node")
+        .arg(root().join("tests/packaging/grafana.mjs"))
+        .arg(folder)
+        .arg(root().join("packaging/grafana/pgweir.json"))
         .output()
         .unwrap();
     let said = text(&output.stdout) + &text(&output.stderr);

@@ -1,5 +1,7 @@
 //! Rules of the repository that a reader would otherwise have to remember.
 
+mod settings;
+
 use std::fs;
 use std::path::{Path, PathBuf};
 

@@ -1,7 +1,9 @@
 //! The web server: what it counts equals what happened, and who may do what.
 
+mod failures;
 mod judges;
 mod page;
+mod people;
 
 use std::io::{Read, Write};
 

@@ -130,7 +130,8 @@ pub const POOLS: Columns = &[
     ("sv_pinned", Int),
 ];
 
-/// Of clients and upstreams, and of both together.
+/// Of clients and upstreams, and of both together. The last two are ours: seconds since the transaction
+/// began, and since it waits for its client.
 pub const SOCKETS: Columns = &[
     ("type", Text),
     ("user", Text),
@@ -153,6 +154,8 @@ pub const SOCKETS: Columns = &[
     ("application_name", Text),
     ("prepared_statements", Int),
     ("id", Int),
+    ("xact_age", Float),
+    ("xact_idle", Float),
 ];
 
 pub const USERS: Columns = &[
@@ -185,6 +188,7 @@ pub const PINS: Columns = &[
     ("database", Text),
     ("reasons", Text),
     ("since", Text),
+    ("age", Float),
     ("server", Int),
     ("remote_pid", Int),
     ("application_name", Text),

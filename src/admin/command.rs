@@ -223,6 +223,8 @@ impl Statement<'_> {
             // All begin alike, so only the rest tells them apart.
             let words = Show::ALL.iter().map(|(word, ..)| *word);
             nearest(&self.word(1), words).map(|word| format!("SHOW {word}"))
+        } else if self.word(0) == "SHOW" {
+            None
         } else {
             nearest_form(&said.to_uppercase())
         };
@@ -331,7 +333,7 @@ mod tests {
         for (text, code, hint) in [
             ("SHOW CACH", "42601", "Did you mean SHOW CACHE?"),
             ("shw queries", "42601", "Did you mean SHOW QUERIES?"),
-            ("SHOW", "42601", "SHOW HELP lists"),
+            ("SHOW", "42601", "not a database: SHOW HELP lists"),
             ("SHOW NOPE", "42601", "SHOW HELP lists"),
             ("PURGE TABLES x", "42601", "Did you mean PURGE TABLE name?"),
             ("PURGE TABLE", "42601", "Did you mean PURGE TABLE name?"),

@@ -28,6 +28,9 @@ pub trait Facts: std::fmt::Debug + Send + Sync {
     /// reads slowly keeps it in memory.
     fn show(&self, what: Show, dialect: Dialect) -> Table;
 
+    /// The rows of SHOW CLIENTS and SHOW PINS that matter most, at most so many of each.
+    fn people(&self, most: usize) -> People;
+
     /// All that is counted and measured, for programs.
     fn view(&self, detail: view::Detail) -> view::View;
 
@@ -39,6 +42,21 @@ pub trait Facts: std::fmt::Debug + Send + Sync {
     /// # Errors
     /// What the client is told, when nothing is known of what it named.
     fn purge(&self, what: &Purge) -> Result<u64, PgError>;
+}
+
+/// Who is there, the most urgent first.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct People {
+    pub clients: Listed,
+    pub pins: Listed,
+}
+
+/// The first rows of a longer table.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Listed {
+    /// How many there are in all.
+    pub count: usize,
+    pub table: Table,
 }
 
 /// An action under way.

@@ -7,6 +7,7 @@ use crate::cache::Usage;
 use crate::export::span::Exported;
 use crate::metrics::Snapshot;
 use crate::metrics::errors::Told;
+use crate::metrics::logins::Failure;
 use crate::pool::status::Status;
 use crate::session::report::{Audited, QueryReport, TableReport};
 
@@ -35,6 +36,8 @@ pub struct View {
     pub pools: Vec<(Name, Status)>,
     /// What clients were told last, the newest first.
     pub last_errors: Vec<(Name, Told)>,
+    /// Clients that did not get in, for each reason.
+    pub logins: Vec<(Failure, u64)>,
     /// Whether whoever shows a token may change something.
     pub changeable: bool,
     /// None when the cache is off.

@@ -1,17 +1,17 @@
 //! One answer, in the parts from which replies of every form are put together.
 
-use std::sync::Arc;
 use std::time::Duration;
 
 use bytes::Bytes;
 use tokio::time::Instant;
 
 use super::generation::Stamp;
+use super::hashed::Key;
 use crate::wire::frame;
 
 /// What an entry occupies beyond its bytes: itself, its reference counts, the allocator's rounding,
 /// and the store's record of it. Measured as the process's growth by 200,000 small entries.
-const OVERHEAD_BYTES: usize = 650;
+const OVERHEAD_BYTES: usize = 666;
 
 /// How old an answer may be.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -37,7 +37,7 @@ pub enum Age {
 #[derive(Debug)]
 pub struct Entry {
     /// The whole key, compared on every hit.
-    pub key: Arc<[u8]>,
+    pub key: Key,
     /// RowDescription's body with the portal's formats (a statement's: with none). None: nobody
     /// asked for it yet, or there are no columns.
     pub description: Option<Bytes>,

@@ -11,6 +11,7 @@ use super::Cache;
 use super::entry::{Age, Entry, Life};
 use super::flight::{Flight, Follow};
 use super::generation::Live;
+use super::hashed::Key;
 use crate::reason::Reason;
 use crate::wire::frame;
 
@@ -27,7 +28,7 @@ pub struct Fill {
 /// Boxed: a fill travels in the variants of a lookup, next to hits.
 struct Making {
     cache: Arc<Cache>,
-    key: Arc<[u8]>,
+    key: Key,
     flight: Arc<Flight>,
     life: Life,
     sent: Option<Instant>,
@@ -37,10 +38,12 @@ struct Making {
     counted: usize,
     tag: Option<Box<[u8]>>,
     spoilt: Option<Reason>,
+    /// Its entry is there, its flight over, and all followers are let go.
+    landed: bool,
 }
 
 impl Fill {
-    pub(super) fn new(cache: &Arc<Cache>, key: Arc<[u8]>, flight: Arc<Flight>, life: Life) -> Self {
+    pub(super) fn new(cache: &Arc<Cache>, key: Key, flight: Arc<Flight>, life: Life) -> Self {
         Self {
             making: Box::new(Making {
                 cache: Arc::clone(cache),
@@ -53,6 +56,7 @@ impl Fill {
                 counted: 0,
                 tag: None,
                 spoilt: None,
+                landed: false,
             }),
         }
     }
@@ -118,6 +122,7 @@ impl Fill {
         let stored = cache.publish(entry, &self.making.flight);
         if let Ok(entry) = &stored {
             self.making.flight.release(Some(Arc::clone(entry)));
+            self.making.landed = true;
         }
         stored
     }
@@ -182,7 +187,7 @@ impl Making {
         };
         let row_count = count_rows(&self.rows).ok_or(Reason::NotClean)?;
         let entry = Entry {
-            key: Arc::clone(&self.key),
+            key: self.key.clone(),
             description: self.description.take(),
             parameters: None,
             no_data: false,
@@ -202,9 +207,13 @@ impl Making {
 
 impl Drop for Making {
     fn drop(&mut self) {
-        self.cache.filling.fetch_sub(self.counted, Relaxed);
-        self.cache.flights.land(&self.key, &self.flight);
-        self.flight.release(None);
+        if self.counted > 0 {
+            self.cache.filling.fetch_sub(self.counted, Relaxed);
+        }
+        if !self.landed {
+            self.cache.flights.land(&self.key, &self.flight);
+            self.flight.release(None);
+        }
     }
 }
 

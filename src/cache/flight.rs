@@ -2,15 +2,16 @@
 //! the database one query (H46).
 
 use std::collections::HashMap;
-use std::hash::BuildHasher;
+use std::collections::hash_map::Entry;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::task::{Context, Poll, Waker};
 use std::time::Duration;
 
 use tokio::time::Instant;
 
-use super::entry::Entry;
+use super::entry::Entry as Made;
 use super::generation::{Live, Stamp};
+use super::hashed::{Key, Known};
 
 /// Shards of the table of flights: a lock is held for well under a microsecond, and few cores
 /// share one process.
@@ -40,7 +41,7 @@ pub(super) struct Flight {
 struct Waiters {
     /// Nobody waits any more: it has ended, or its leader is too slow for others.
     over: bool,
-    entry: Option<Arc<Entry>>,
+    entry: Option<Arc<Made>>,
     next: u64,
     /// At most one per client, by place.
     wakers: Vec<(u64, Waker)>,
@@ -57,60 +58,60 @@ pub struct Follow {
 #[derive(Debug)]
 pub(super) enum Boarding {
     /// It is ours to make, under this key.
-    Lead(Arc<[u8]>, Arc<Flight>),
+    Lead(Key, Arc<Flight>),
     /// Somebody makes the same.
     Follow(Follow),
     /// Somebody makes it, but not for us; or too much is being made.
     Alone,
 }
 
-type Shard = HashMap<Arc<[u8]>, Arc<Flight>>;
+type Shard = HashMap<Key, Arc<Flight>, Known>;
 
 /// All answers in the making.
 #[derive(Debug)]
-pub(super) struct Flights<S> {
+pub(super) struct Flights {
     shards: Box<[Mutex<Shard>]>,
-    hasher: S,
 }
 
-impl<S: BuildHasher> Flights<S> {
-    pub(super) fn new(hasher: S) -> Self {
+impl Flights {
+    pub(super) fn new() -> Self {
         Self {
             shards: (0..SHARDS).map(|_| Mutex::default()).collect(),
-            hasher,
         }
     }
 
     /// The part of the table in which this key's flight is; everything that is stored under the
     /// key is stored while this lock is held.
-    pub(super) fn shard(&self, key: &[u8]) -> Option<MutexGuard<'_, Shard>> {
-        let hash = usize::try_from(self.hasher.hash_one(key) >> 32).unwrap_or(0);
+    pub(super) fn shard(&self, key: &Key) -> Option<MutexGuard<'_, Shard>> {
+        let hash = usize::try_from(key.asked().hash >> 32).unwrap_or(0);
         Some(lock(self.shards.get(hash % SHARDS)?))
     }
 
     /// Begins to make an answer, or finds who does.
-    pub(super) fn board(&self, key: &[u8], flight: Flight) -> Boarding {
-        let Some(mut shard) = self.shard(key) else {
+    pub(super) fn board(&self, key: Key, flight: Flight) -> Boarding {
+        let Some(mut shard) = self.shard(&key) else {
             return Boarding::Alone;
         };
-        if let Some(other) = shard.get(key) {
-            match other.meet(&flight) {
-                Meeting::Join => return Boarding::Follow(Flight::follow(other)),
+        let full = shard.len() >= FLIGHTS_MAX;
+        let flight = match shard.entry(key.clone()) {
+            Entry::Occupied(mut other) => match other.get().meet(&flight) {
+                Meeting::Join => return Boarding::Follow(Flight::follow(other.get())),
                 Meeting::Apart => return Boarding::Alone,
-                // What it makes will not be stored; ours will.
-                Meeting::Replace => {}
-            }
-        } else if shard.len() >= FLIGHTS_MAX {
-            return Boarding::Alone;
-        }
-        let key: Arc<[u8]> = key.into();
-        let flight = Arc::new(flight);
-        shard.insert(Arc::clone(&key), Arc::clone(&flight));
+                Meeting::Replace => {
+                    // What it makes will not be stored; ours will.
+                    let flight = Arc::new(flight);
+                    other.insert(Arc::clone(&flight));
+                    flight
+                }
+            },
+            Entry::Vacant(_) if full => return Boarding::Alone,
+            Entry::Vacant(place) => Arc::clone(place.insert(Arc::new(flight))),
+        };
         Boarding::Lead(key, flight)
     }
 
     /// Takes a flight off the table, unless another has taken its place.
-    pub(super) fn land(&self, key: &[u8], flight: &Arc<Flight>) {
+    pub(super) fn land(&self, key: &Key, flight: &Arc<Flight>) {
         if let Some(mut shard) = self.shard(key) {
             remove(&mut shard, key, flight);
         }
@@ -130,14 +131,14 @@ impl<S: BuildHasher> Flights<S> {
 }
 
 /// Takes a flight out of its locked shard, unless another has taken its place.
-pub(super) fn remove(shard: &mut Shard, key: &[u8], flight: &Arc<Flight>) {
+pub(super) fn remove(shard: &mut Shard, key: &Key, flight: &Arc<Flight>) {
     if is_current(shard, key, flight) {
         shard.remove(key);
     }
 }
 
 /// Whether this is still the flight of its key.
-pub(super) fn is_current(shard: &Shard, key: &[u8], flight: &Arc<Flight>) -> bool {
+pub(super) fn is_current(shard: &Shard, key: &Key, flight: &Arc<Flight>) -> bool {
     shard
         .get(key)
         .is_some_and(|current| Arc::ptr_eq(current, flight))
@@ -180,7 +181,7 @@ impl Flight {
     }
 
     /// Lets all followers go, with what was made if anything was.
-    pub(super) fn release(&self, entry: Option<Arc<Entry>>) {
+    pub(super) fn release(&self, entry: Option<Arc<Made>>) {
         let wakers = {
             let mut waiters = lock(&self.waiters);
             waiters.over = true;
@@ -227,7 +228,7 @@ impl Follow {
     }
 
     /// What was made, unless there was a purge since.
-    pub(super) fn entry(&self, purges: u64) -> Option<Arc<Entry>> {
+    pub(super) fn entry(&self, purges: u64) -> Option<Arc<Made>> {
         let entry = lock(&self.flight.waiters).entry.clone();
         entry.filter(|_| self.flight.purges == purges)
     }

@@ -8,9 +8,11 @@ pub mod entry;
 pub mod fill;
 pub mod flight;
 pub mod generation;
+mod hashed;
 mod held;
 pub mod key;
 pub mod rules;
+mod seen;
 mod stamp;
 mod store;
 
@@ -35,6 +37,8 @@ pub use fill::Fill;
 use flight::{Boarding, Flight, Flights};
 pub use flight::{FOLLOW_MAX, Follow};
 use generation::{Live, Stamp};
+use hashed::{Asked, Key};
+use seen::Seen;
 use store::Store;
 
 /// How much the cache may hold.
@@ -59,6 +63,8 @@ pub struct Ask<'a> {
     pub life: Life,
     /// Whether the reply needs a RowDescription.
     pub describe: bool,
+    /// Such questions hardly ever come twice: an entry is made for those that do.
+    pub rare: bool,
 }
 
 /// What became of a question.
@@ -131,8 +137,10 @@ pub struct Usage {
 #[derive(Debug)]
 pub struct Cache {
     limits: Limits,
-    store: Store<RandomState>,
-    flights: Flights<RandomState>,
+    hasher: RandomState,
+    store: Store,
+    flights: Flights,
+    seen: Seen,
     purges: AtomicU64,
     /// Bytes being copied by all fills.
     filling: AtomicUsize,
@@ -147,8 +155,10 @@ impl Cache {
         let quarter = usize::try_from(limits.bytes_max / 4).unwrap_or(usize::MAX);
         Arc::new(Self {
             limits,
-            store: Store::new(&limits, RandomState::default()),
-            flights: Flights::new(RandomState::default()),
+            hasher: RandomState::default(),
+            store: Store::new(&limits),
+            flights: Flights::new(),
+            seen: Seen::new(limits.bytes_max),
             purges: AtomicU64::new(0),
             filling: AtomicUsize::new(0),
             filling_max: quarter.max(limits.result_bytes_max.saturating_mul(2)),
@@ -157,9 +167,14 @@ impl Cache {
 
     /// Answers from memory, or says what to do instead.
     pub fn lookup(self: &Arc<Self>, ask: &Ask<'_>, now: Instant) -> Lookup {
-        match self.find(ask, now) {
-            Ok((entry, age, old)) => self.hit(ask, entry, (age, old), now),
-            Err(why) => match self.board(ask, why, now) {
+        let key = Asked::new(ask.key, &self.hasher);
+        match self.find(key, ask, now) {
+            Ok((entry, age, old)) => self.hit((key, ask), entry, (age, old), now),
+            Err(Absent::Never) if ask.rare && !self.seen.again(key.hash) => Lookup::Miss {
+                fill: None,
+                why: Absent::Never,
+            },
+            Err(why) => match self.board(key, ask, why, now) {
                 Boarded::Fill(fill) => Lookup::Miss {
                     fill: Some(fill),
                     why,
@@ -172,16 +187,17 @@ impl Cache {
 
     /// The same after having waited, with a new stamp; does not say to wait again.
     pub fn after(self: &Arc<Self>, follow: &Follow, ask: &Ask<'_>, now: Instant) -> Lookup {
-        let found = self.find(ask, now).or_else(|why| {
+        let key = Asked::new(ask.key, &self.hasher);
+        let found = self.find(key, ask, now).or_else(|why| {
             // Handed over by hand, since the store need not have taken it.
             let entry = follow.entry(self.purges.load(SeqCst)).ok_or(why)?;
             let (age, old) = judge(&entry, ask, now)?;
             Ok((entry, age, old))
         });
         match found {
-            Ok((entry, age, old)) => self.hit(ask, entry, (age, old), now),
+            Ok((entry, age, old)) => self.hit((key, ask), entry, (age, old), now),
             Err(why) => {
-                let fill = match self.board(ask, why, now) {
+                let fill = match self.board(key, ask, why, now) {
                     Boarded::Fill(fill) => Some(fill),
                     Boarded::Follow(_) | Boarded::Alone => None,
                 };
@@ -192,7 +208,7 @@ impl Cache {
 
     /// What is there and fresh under its own life, counting as no use of it.
     pub fn peek(&self, key: &[u8], now: Instant) -> Option<Arc<Entry>> {
-        let entry = self.store.get(key)?;
+        let entry = self.store.get(Asked::new(key, &self.hasher))?;
         let fresh = matches!(entry.age(entry.life, now), Age::Fresh(_));
         (fresh && entry.stamp.state() == Live::Live).then_some(entry)
     }
@@ -209,7 +225,7 @@ impl Cache {
             return None;
         }
         let entry = Arc::new(Entry {
-            key: ask.key.into(),
+            key: Asked::new(ask.key, &self.hasher).into(),
             description: described.columns.map(Bytes::copy_from_slice),
             parameters: Some(Bytes::copy_from_slice(described.parameters)),
             no_data: described.columns.is_none(),
@@ -220,7 +236,7 @@ impl Cache {
             stamp: ask.stamp.clone(),
             life: ask.life,
         });
-        let _shard = self.flights.shard(ask.key)?;
+        let _shard = self.flights.shard(&entry.key)?;
         if !self.may_store(&entry) {
             return None;
         }
@@ -236,11 +252,11 @@ impl Cache {
         let mut gone = Vec::new();
         self.store.each(|entry| {
             if !keep(entry) {
-                gone.push(Arc::clone(&entry.key));
+                gone.push(entry.key.clone());
             }
         });
         for key in &gone {
-            self.store.remove(key);
+            self.store.remove(key.asked());
         }
         gone.len() as u64
     }
@@ -260,14 +276,19 @@ impl Cache {
         }
     }
 
-    fn find(&self, ask: &Ask<'_>, now: Instant) -> Result<(Arc<Entry>, Duration, bool), Absent> {
-        let entry = self.store.get(ask.key).ok_or(Absent::Never)?;
+    fn find(
+        &self,
+        key: Asked<'_>,
+        ask: &Ask<'_>,
+        now: Instant,
+    ) -> Result<(Arc<Entry>, Duration, bool), Absent> {
+        let entry = self.store.get(key).ok_or(Absent::Never)?;
         match judge(&entry, ask, now) {
             Ok((age, old)) => Ok((entry, age, old)),
             Err(why) => {
                 if why == Absent::Stale {
                     // It will never be served again. (If another came meanwhile, it is made again.)
-                    self.store.remove(ask.key);
+                    self.store.remove(key);
                 }
                 Err(why)
             }
@@ -276,12 +297,12 @@ impl Cache {
 
     fn hit(
         self: &Arc<Self>,
-        ask: &Ask<'_>,
+        (key, ask): (Asked<'_>, &Ask<'_>),
         entry: Arc<Entry>,
         (age, old): (Duration, bool),
         now: Instant,
     ) -> Lookup {
-        let refresh = match old.then(|| self.board(ask, Absent::Expired, now)) {
+        let refresh = match old.then(|| self.board(key, ask, Absent::Expired, now)) {
             Some(Boarded::Fill(fill)) => Some(fill),
             Some(Boarded::Follow(_) | Boarded::Alone) | None => None,
         };
@@ -292,12 +313,18 @@ impl Cache {
         }
     }
 
-    fn board(self: &Arc<Self>, ask: &Ask<'_>, why: Absent, now: Instant) -> Boarded {
+    fn board(
+        self: &Arc<Self>,
+        key: Asked<'_>,
+        ask: &Ask<'_>,
+        why: Absent,
+        now: Instant,
+    ) -> Boarded {
         if why == Absent::Dirty {
             return Boarded::Alone;
         }
         let flight = Flight::new(ask.stamp.clone(), self.purges.load(SeqCst), now);
-        match self.flights.board(ask.key, flight) {
+        match self.flights.board(Key::from(key), flight) {
             Boarding::Lead(key, flight) => Boarded::Fill(Fill::new(self, key, flight, ask.life)),
             Boarding::Follow(follow) => Boarded::Follow(follow),
             Boarding::Alone => Boarded::Alone,
@@ -306,13 +333,15 @@ impl Cache {
 
     /// Stores what a flight has made.
     fn publish(&self, entry: Entry, flight: &Arc<Flight>) -> Result<Arc<Entry>, Reason> {
-        let key = Arc::clone(&entry.key);
+        let key = entry.key.clone();
         let mut shard = self.flights.shard(&key).ok_or(Reason::Uncacheable)?;
         if !flight::is_current(&shard, &key, flight) || flight.purges != self.purges.load(SeqCst) {
             return Err(Reason::Stale);
         }
         let entry = Arc::new(entry);
-        if !self.may_store(&entry) {
+        // Not older than what is there (I9): whatever is stored under this key was made by a flight that
+        // was over before this one began, and so before this one's query was sent.
+        if entry.stamp.state() != Live::Live {
             return Err(Reason::Stale);
         }
         self.store.put(&entry);
@@ -320,10 +349,11 @@ impl Cache {
         Ok(entry)
     }
 
-    /// Whether it is still true, and not older than what is there (I9). Under the shard's lock.
+    /// Whether a description is still true, and not older than what is there (I9): several may be asked
+    /// for at once. Under the shard's lock.
     fn may_store(&self, entry: &Entry) -> bool {
         entry.stamp.state() == Live::Live
-            && self.store.get(&entry.key).is_none_or(|there| {
+            && self.store.get(entry.key.asked()).is_none_or(|there| {
                 there.sent <= entry.sent
                     || there.stamp.state() != Live::Live
                     || !there.stamp.serves(&entry.stamp)

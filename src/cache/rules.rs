@@ -131,6 +131,8 @@ pub struct Policy {
     pub mode: Mode,
     /// The part of all hits that is asked again upstream, to compare.
     pub audit: Share,
+    /// The server is asked what was written where it cannot be told from the text.
+    pub footprint: bool,
 }
 
 /// Who had the last word.

@@ -1,44 +1,26 @@
 //! Where entries lie: a bounded map that forgets what is asked for least.
 
-use std::borrow::Borrow;
 use std::fmt;
-use std::hash::{BuildHasher, Hash, Hasher};
 use std::sync::Arc;
 
 use super::Limits;
 use super::entry::Entry;
-
-/// An entry's key as the map holds it: the same bytes as the entry's own, not a copy.
-#[derive(Clone, Debug, PartialEq, Eq)]
-struct Key(Arc<[u8]>);
-
-impl Hash for Key {
-    fn hash<H: Hasher>(&self, state: &mut H) {
-        // As `Borrow` demands: like the bytes.
-        self.0.hash(state);
-    }
-}
-
-impl Borrow<[u8]> for Key {
-    fn borrow(&self) -> &[u8] {
-        &self.0
-    }
-}
+use super::hashed::{Asked, Key, Known};
 
 /// The map. Whoever finds an entry has compared all bytes of its key; hashes only place it (H39).
-pub(super) struct Store<S> {
-    map: moka::sync::Cache<Key, Arc<Entry>, S>,
+pub(super) struct Store {
+    map: moka::sync::Cache<Key, Arc<Entry>, Known>,
 }
 
-impl<S> fmt::Debug for Store<S> {
+impl fmt::Debug for Store {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         // Not what is in it.
         f.debug_struct("Store").finish_non_exhaustive()
     }
 }
 
-impl<S: BuildHasher + Clone + Send + Sync + 'static> Store<S> {
-    pub(super) fn new(limits: &Limits, hasher: S) -> Self {
+impl Store {
+    pub(super) fn new(limits: &Limits) -> Self {
         // So many entries at most: then each weighs at least its share.
         let least = limits
             .entries_max
@@ -49,21 +31,21 @@ impl<S: BuildHasher + Clone + Send + Sync + 'static> Store<S> {
             .weigher(move |_: &Key, entry: &Arc<Entry>| {
                 u32::try_from(entry.weight()).unwrap_or(u32::MAX).max(least)
             })
-            .build_with_hasher(hasher);
+            .build_with_hasher(Known::default());
         Self { map }
     }
 
-    pub(super) fn get(&self, key: &[u8]) -> Option<Arc<Entry>> {
-        self.map.get(key)
+    pub(super) fn get(&self, key: Asked<'_>) -> Option<Arc<Entry>> {
+        self.map.get(&key)
     }
 
     pub(super) fn put(&self, entry: &Arc<Entry>) {
-        self.map
-            .insert(Key(Arc::clone(&entry.key)), Arc::clone(entry));
+        // The same bytes as the entry's own, not a copy.
+        self.map.insert(entry.key.clone(), Arc::clone(entry));
     }
 
-    pub(super) fn remove(&self, key: &[u8]) {
-        self.map.invalidate(key);
+    pub(super) fn remove(&self, key: Asked<'_>) {
+        self.map.invalidate(&key);
     }
 
     pub(super) fn each(&self, mut see: impl FnMut(&Arc<Entry>)) {

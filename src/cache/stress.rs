@@ -80,6 +80,7 @@ impl World {
                 swr: Duration::ZERO,
             },
             describe: false,
+            rare: false,
         };
         match self.cache.lookup(&ask, now) {
             Lookup::Hit { entry, .. } => {

@@ -30,6 +30,7 @@ fn ask<'a>(key: &'a [u8], stamp: &'a Stamp) -> Ask<'a> {
         stamp,
         life: LIFE,
         describe: false,
+        rare: false,
     }
 }
 
@@ -125,32 +126,68 @@ fn an_answer_is_given_in_the_form_that_is_asked_for() {
 /// H39: keys that share a hash are not each other.
 #[test]
 fn hashes_place_and_do_not_identify() {
-    #[derive(Clone, Default)]
-    struct Same;
-    impl std::hash::Hasher for Same {
-        fn finish(&self) -> u64 {
-            42
-        }
-        fn write(&mut self, _: &[u8]) {}
-    }
     let limits = Limits {
         bytes_max: 1 << 20,
         result_bytes_max: 1 << 16,
         entries_max: None,
     };
-    let store = Store::new(&limits, std::hash::BuildHasherDefault::<Same>::default());
+    let store = Store::new(&limits);
+    let same = |bytes| Asked { hash: 42, bytes };
     let (cache, generations, now) = (cache(), Generations::new(), Instant::now());
     let stamp = generations.stamp(0, &[1]).unwrap();
     for key in [b"a".as_slice(), b"b", b"ab"] {
         let made = fill(cache.lookup(&ask(key, &stamp), now));
         let entry = complete(made, key, now, now).unwrap();
-        assert!(store.get(key).is_none());
-        store.put(&entry);
+        let entry = Entry {
+            key: same(key).into(),
+            description: None,
+            parameters: None,
+            no_data: false,
+            rows: entry.rows.clone(),
+            row_count: entry.row_count,
+            tag: entry.tag.clone(),
+            sent: now,
+            stamp: stamp.clone(),
+            life: LIFE,
+        };
+        assert!(store.get(same(key)).is_none());
+        store.put(&Arc::new(entry));
     }
     for key in [b"a".as_slice(), b"b", b"ab"] {
-        assert_eq!(store.get(key).unwrap().rows, row(key));
+        assert_eq!(store.get(same(key)).unwrap().rows, row(key));
     }
-    assert!(store.get(b"c").is_none());
+    assert!(store.get(same(b"c")).is_none());
+}
+
+/// Of questions that hardly ever come twice, those that do are answered from memory the third time.
+#[test]
+fn a_rare_question_has_an_entry_once_it_comes_again() {
+    let (cache, generations, now) = (cache(), Generations::new(), Instant::now());
+    let stamp = generations.stamp(0, &[1]).unwrap();
+    let rare = |key| Ask {
+        rare: true,
+        ..ask(key, &stamp)
+    };
+    for key in [b"a".as_slice(), b"b"] {
+        let first = cache.lookup(&rare(key), now);
+        assert!(matches!(
+            first,
+            Lookup::Miss {
+                fill: None,
+                why: Absent::Never
+            }
+        ));
+    }
+    assert_eq!(cache.flights.count(), 0);
+    complete(fill(cache.lookup(&rare(b"a"), now)), b"1", now, now).unwrap();
+    hit(cache.lookup(&rare(b"a"), now));
+    // Where an entry was there is room for another at once.
+    let old = now + LIFE.ttl + LIFE.swr;
+    drop(fill(cache.lookup(&rare(b"a"), old)));
+    // And who asks the same at the same time waits for it.
+    let leader = fill(cache.lookup(&rare(b"b"), now));
+    wait(cache.lookup(&rare(b"b"), now));
+    drop(leader);
 }
 
 /// H44: age counts from when the query was sent.

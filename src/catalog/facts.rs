@@ -57,6 +57,8 @@ pub(super) struct Trigger {
     pub(super) function: u32,
     /// `pg_trigger.tgtype`.
     pub(super) bits: i16,
+    /// It may run as late as in the commit.
+    pub(super) deferrable: bool,
 }
 
 /// A rule that is not disabled; a view's own is one, on SELECT.
@@ -235,4 +237,6 @@ pub(super) struct Facts {
     /// Functions of text search templates and parsers, with the name of these.
     pub(super) text_search: Vec<(u32, Box<str>)>,
     pub(super) forbids: Option<Box<str>>,
+    /// Everybody may read `pg_locks`.
+    pub(super) locks_readable: bool,
 }

@@ -73,6 +73,8 @@ pub(super) struct Known {
     pub(super) everywhere: Option<u32>,
     pub(super) extensions: Map<u32, Box<str>>,
     pub(super) extension_tables: Map<u32, Vec<u32>>,
+    /// See [`super::snapshot::Snapshot::locks_tell`].
+    pub(super) locks_tell: bool,
 }
 
 impl Known {
@@ -95,6 +97,7 @@ impl Known {
         known.put_types(&mut facts);
         known.put_relations(&mut facts);
         known.put_taints(&facts);
+        known.locks_tell = facts.locks_readable && known.are_locks_telling();
         known
     }
 

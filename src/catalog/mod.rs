@@ -10,6 +10,7 @@ mod allow;
 mod closure;
 mod declared;
 mod facts;
+mod footprint;
 mod functions;
 mod known;
 mod load;

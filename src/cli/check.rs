@@ -1,13 +1,18 @@
 //! `pgweir check`: a configuration, the proxy that runs with it, or what a PgBouncer's would be.
 
+use std::fmt::Display;
 use std::io::{self, Write};
 use std::path::Path;
 use std::process::ExitCode;
 
 use super::Check;
-use crate::config::{self, ConfigError, Environment, Flags};
+use crate::config::{self, Config, Environment, Flags};
+use crate::listen::Passed;
 use crate::live;
 use crate::migrate;
+use crate::tls;
+use crate::tls::client::Connector;
+use crate::tls::server::Acceptor;
 
 /// Prints what was asked for, or what is wrong with it, and fails then.
 pub fn check(what: &Check, flags: &Flags, env: &Environment) -> ExitCode {
@@ -32,9 +37,16 @@ fn report(
     out: &mut impl Write,
     err: &mut impl Write,
 ) -> io::Result<ExitCode> {
-    match config::load(flags, env) {
+    let passed = match Passed::take(env) {
+        Ok(passed) => passed,
+        Err(error) => return unusable(&error, err),
+    };
+    match config::load(&flags.clone().sockets(passed.addresses()), env) {
         Ok(loaded) => {
-            for warning in &loaded.warnings {
+            if let Err(error) = certificates(&loaded.config) {
+                return unusable(&error, err);
+            }
+            for warning in passed.warning.iter().chain(&loaded.warnings) {
                 writeln!(err, "warning: {warning}")?;
             }
             write!(out, "{}", loaded.show())?;
@@ -45,7 +57,21 @@ fn report(
     }
 }
 
-fn unusable(error: &ConfigError, err: &mut impl Write) -> io::Result<ExitCode> {
+/// Reads what the TLS of both sides is made of, as the start and the first connection would.
+fn certificates(config: &Config) -> Result<(), String> {
+    let said = |key: &str, error: tls::Error| format!("{key}: {error}");
+    Acceptor::new(&config.listen.tls).map_err(|error| said("listen.tls", error))?;
+    Connector::new(&config.upstream.tls).map_err(|error| said("upstream.url", error))?;
+    for (name, database) in &config.databases {
+        if let Some(target) = &database.target {
+            let key = format!("databases.{name}.url");
+            Connector::new(&target.tls).map_err(|error| said(&key, error))?;
+        }
+    }
+    Ok(())
+}
+
+fn unusable(error: &impl Display, err: &mut impl Write) -> io::Result<ExitCode> {
     writeln!(err, "pgweir: {error}")?;
     Ok(ExitCode::FAILURE)
 }

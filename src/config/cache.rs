@@ -25,6 +25,7 @@ pub struct Cache {
     pub audit: Share,
     pub row_security: RowSecurity,
     pub foreign_tables: ForeignTables,
+    pub footprint: Footprint,
     /// What functions do that pgweir cannot see through, by `name` or `schema.name`.
     pub functions: BTreeMap<String, Effects>,
     /// What triggers do, by `name` or `table.name`.
@@ -48,6 +49,15 @@ pub enum ForeignTables {
     Refuse,
     /// They may be as old as the time to live allows.
     Ttl,
+}
+
+/// Whether the server is asked what was written where it cannot be told from the text.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Footprint {
+    /// It counts as everything.
+    Off,
+    /// The locks of the transaction tell.
+    On,
 }
 
 /// What somebody declares a function or trigger to do.
@@ -112,6 +122,7 @@ impl Config {
             rules: cache.rules.clone(),
             mode: cache.mode,
             audit: cache.audit,
+            footprint: cache.footprint == Footprint::On,
         }
     }
 }

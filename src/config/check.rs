@@ -10,7 +10,7 @@ use base64::engine::general_purpose::STANDARD;
 use tracing_subscriber::EnvFilter;
 
 use super::fault::Fault;
-use super::origin::{ConfigError, Origins};
+use super::origin::{ConfigError, Origin, Origins};
 use super::{AuthMode, Config, Database, Secret, Target, TlsMode, User};
 use crate::cache::rules::{FINGERPRINT_DIGITS, Rule};
 
@@ -29,13 +29,7 @@ pub(super) fn check(config: &Config, origins: &Origins) -> Result<Vec<String>, C
     for (name, database) in &config.databases {
         checks.database(name, database)?;
     }
-    EnvFilter::try_new(&config.log.level).map_err(|error| {
-        checks.fail(
-            "log.level",
-            format!("not a log filter: {error}"),
-            "write error, warn, info, debug, trace, or a list such as pgweir=debug,info",
-        )
-    })?;
+    checks.log()?;
     Ok(checks.warnings())
 }
 
@@ -324,6 +318,20 @@ impl Checks<'_> {
         self.idle_fits(&key(said_by), idle, size)
     }
 
+    /// A bare word that is no level is to the filter the name of a part of the program: `loud` would
+    /// be read as "only what the part `loud` says", and there would be no log.
+    fn log(&self) -> Checked {
+        let level = &self.config.log.level;
+        let advice = "write error, warn, info, debug, trace, or a list such as pgweir=debug,info";
+        let mut parts = level.split(',').map(str::trim);
+        if let Some(word) = parts.find(|part| is_no_level(part)) {
+            return Err(self.fail("log.level", format!("`{word}` is no level"), advice));
+        }
+        EnvFilter::try_new(level)
+            .map(drop)
+            .map_err(|error| self.fail("log.level", format!("not a log filter: {error}"), advice))
+    }
+
     fn warnings(&self) -> Vec<String> {
         let Config {
             listen,
@@ -333,6 +341,12 @@ impl Checks<'_> {
             ..
         } = self.config;
         let mut warnings = Vec::new();
+        if listen.reuse_port && *self.origins.of("listen.address") == Origin::Socket {
+            warnings.push(
+                "listen.reuse_port is not used: whoever opens the socket says so (ReusePort= of a socket unit)"
+                    .to_owned(),
+            );
+        }
         let open = !is_local(&listen.address) && auth.allow.is_empty();
         if open && auth.mode == AuthMode::Trust {
             warnings.push(format!(
@@ -376,6 +390,13 @@ impl Checks<'_> {
         }
         warnings
     }
+}
+
+/// Whether a part of a log filter is a single word, and none of the levels.
+fn is_no_level(part: &str) -> bool {
+    const LEVELS: [&str; 6] = ["off", "error", "warn", "info", "debug", "trace"];
+    let is_word = part.bytes().all(|byte| byte.is_ascii_alphanumeric());
+    is_word && !LEVELS.iter().any(|level| level.eq_ignore_ascii_case(part))
 }
 
 /// Whether only this machine reaches the address.

@@ -36,17 +36,26 @@ pub(crate) fn nearest<'a>(
     given: &str,
     known: impl IntoIterator<Item = &'a str>,
 ) -> Option<&'a str> {
+    let length = given.chars().count();
     let (distance, name) = known
         .into_iter()
         .map(|name| {
             let edits = distance(given, name);
-            // What is merely left off (`pool.size`) is the likelier slip.
-            let halved = name.starts_with(given);
-            (if halved { edits.div_ceil(2) } else { edits }, name)
+            // What is merely left off (`pool.size`) is the likelier slip, also where there is a typing
+            // error in what is there (`pool_size`): a third counts.
+            let head: String = name.chars().take(length).collect();
+            let slips = distance(given, &head);
+            let left_off = name.chars().count().saturating_sub(length);
+            let is_head = slips == 0 || (slips == 1 && length > 3);
+            if left_off > 0 && is_head {
+                (edits.min(slips + (left_off / 3).max(1)), name)
+            } else {
+                (edits, name)
+            }
         })
         .min()?;
     // Half of it wrong is a guess no longer.
-    (distance <= given.chars().count().div_ceil(2)).then_some(name)
+    (distance <= length.div_ceil(2)).then_some(name)
 }
 
 /// "did you mean `x`?", or the whole list when nothing is near.
@@ -109,6 +118,12 @@ mod tests {
             nearest("pool.size", ["pool.mode", "pool.size_max"]),
             Some("pool.size_max")
         );
+        for slip in ["pool.siz", "pool_size"] {
+            assert_eq!(
+                nearest(slip, ["pool.mode", "pool.pin", "pool.size_max"]),
+                Some("pool.size_max")
+            );
+        }
         assert_eq!(nearest("x", []), None);
         assert!(did_you_mean("zzzzzz", known).starts_with("known are sslmode, "));
     }

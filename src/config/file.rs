@@ -89,10 +89,13 @@ impl File {
         let reader = Reader { path, text };
         let document = DeTable::parse(text).map_err(|error| {
             // The error's own display would repeat the line, which may hold a password.
-            let fault = Fault::new(
-                format!("not valid TOML: {}", error.message()),
-                "correct the line; proxy.toml.example shows the form",
-            );
+            let advice = match error.message() {
+                "duplicate key" => {
+                    "this heading or key stands further up already: add the lines there"
+                }
+                _ => "correct the line; proxy.toml.example shows the form",
+            };
+            let fault = Fault::new(format!("not valid TOML: {}", error.message()), advice);
             ConfigError::new(reader.origin(error.span().unwrap_or_default()), "", fault)
         })?;
         let mut file = Self::default();
@@ -385,6 +388,10 @@ mod tests {
             (
                 "[pol]\nmode = \"x\"\n",
                 "file p.toml:1: pol: unknown key; did you mean `pool.mode`?",
+            ),
+            (
+                "[pool]\nsize_max = 1\n[log]\n[pool]\n",
+                "file p.toml:4: not valid TOML: duplicate key; this heading or key stands further up already: add the lines there",
             ),
             (
                 "log_level = \"x\"",

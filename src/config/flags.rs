@@ -28,8 +28,10 @@ pub struct Flags {
     /// `--config`
     pub config: Option<PathBuf>,
     values: BTreeMap<&'static str, String>,
-    /// What the console said since the start, which comes before all else.
+    /// What the console said since the start, which comes before what others say.
     said: BTreeMap<&'static str, String>,
+    /// Where sockets listen that were passed at start: there is nothing to be said about that.
+    sockets: BTreeMap<&'static str, String>,
 }
 
 impl Flags {
@@ -63,6 +65,7 @@ impl Flags {
             config: matches.get_one::<PathBuf>(CONFIG).cloned(),
             values: values.collect(),
             said: BTreeMap::new(),
+            sockets: BTreeMap::new(),
         }
     }
 
@@ -76,6 +79,18 @@ impl Flags {
     /// What the console said of the setting `key`.
     pub(super) fn console(&self, key: &str) -> Option<&str> {
         self.said.get(key).map(String::as_str)
+    }
+
+    /// With these addresses, by key, of sockets that are there already.
+    #[must_use]
+    pub fn sockets(mut self, addresses: BTreeMap<&'static str, String>) -> Self {
+        self.sockets = addresses;
+        self
+    }
+
+    /// Where the socket listens that was passed for the setting `key`.
+    pub(super) fn socket(&self, key: &str) -> Option<&str> {
+        self.sockets.get(key).map(String::as_str)
     }
 
     /// These, and `outer` where these say nothing: flags may stand before the subcommand too.

@@ -184,7 +184,25 @@ impl Loading {
                 apply(setting, &mut self.config, setting.key, &found)?;
                 self.origins.note(setting.key, found.origin);
             }
+            if let Some(address) = flags.socket(setting.key) {
+                self.socket(setting, found(address, Origin::Socket))?;
+            }
         }
+        Ok(())
+    }
+
+    /// What is there already comes before what anybody says, and who said otherwise is told.
+    fn socket(&mut self, setting: &Setting<Config>, there: Found) -> Result<(), ConfigError> {
+        let (key, said_by) = (setting.key, self.origins.of(setting.key).clone());
+        let said = (setting.show)(&self.config).unwrap_or_default();
+        if said_by != Origin::Default && said != there.text {
+            self.warnings.push(format!(
+                "{key} = \"{said}\" ({said_by}) is not used: a socket was passed that listens at {}",
+                there.text
+            ));
+        }
+        apply(setting, &mut self.config, key, &there)?;
+        self.origins.note(key, there.origin);
         Ok(())
     }
 

@@ -28,7 +28,7 @@ use std::net::IpAddr;
 use std::path::PathBuf;
 use std::time::Duration;
 
-pub use cache::{Cache, Effects, ForeignTables, RowSecurity};
+pub use cache::{Cache, Effects, Footprint, ForeignTables, RowSecurity};
 pub use fault::Fault;
 pub(crate) use fault::nearest;
 pub use flags::{Environment, Flags, environment};
@@ -80,6 +80,8 @@ pub struct Listen {
     pub login_timeout: Duration,
     /// Other processes may listen on the same address (SO_REUSEPORT).
     pub reuse_port: bool,
+    /// Where processes meet that clients may take for each other, to hand on cancels.
+    pub peers: Option<PathBuf>,
     /// After SIGTERM, how long running transactions may take to end.
     pub shutdown_timeout: Duration,
     pub tls: ListenTls,

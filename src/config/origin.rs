@@ -21,6 +21,8 @@ pub enum Origin {
     Key(&'static str),
     /// SET in the console of the running process.
     Console,
+    /// A listening socket that whoever started the process has opened.
+    Socket,
     /// Nobody.
     Default,
 }
@@ -34,6 +36,7 @@ impl fmt::Display for Origin {
             Self::PasswordFile(path) => write!(f, "password file {}", path.display()),
             Self::Key(key) => write!(f, "from {key}"),
             Self::Console => f.write_str("SET in the console"),
+            Self::Socket => f.write_str("socket passed at start, LISTEN_FDS"),
             Self::Default => f.write_str("default"),
         }
     }

@@ -137,6 +137,7 @@ mod tests {
         let wanted = [
             "listen.address",
             "listen.reuse_port",
+            "listen.peers",
             "cache.bytes_max",
             "cache.result_bytes_max",
             "cache.entries_max",

@@ -12,8 +12,8 @@ use super::telemetry;
 use super::value::{Perhaps, Value};
 use super::word::{Word, words};
 use super::{
-    Admin, Auth, AuthMode, Cache, Config, Database, ForeignTables, Listen, ListenTls, Log,
-    LogFormat, PinPolicy, Pool, PoolMode, RowSecurity, TlsMode, User,
+    Admin, Auth, AuthMode, Cache, Config, Database, Footprint, ForeignTables, Listen, ListenTls,
+    Log, LogFormat, PinPolicy, Pool, PoolMode, RowSecurity, TlsMode, User,
 };
 use crate::amount::{Share, Size};
 use crate::cache::rules::{Level, Mode, Rule};
@@ -53,6 +53,8 @@ pub static SETTINGS: &[Setting<Config>] = settings! { Config;
         => listen.login_timeout: "From accept to the end of the login";
     "listen.reuse_port", Is("false"), Restart
         => listen.reuse_port: "Let a second process listen on the same address, to take over";
+    "listen.peers", Unset, Restart
+        => listen.peers: "Folder where such processes meet, to hand on each other's cancels";
     "listen.shutdown_timeout", Is("30s"), Live
         => listen.shutdown_timeout: "How long running transactions may take after SIGTERM";
     "pool.mode" ["pool-mode", "MODE"], Is("transaction"), Live
@@ -101,6 +103,8 @@ pub static SETTINGS: &[Setting<Config>] = settings! { Config;
         => cache.row_security: "refuse or keyed: tables under row security";
     "cache.foreign_tables", Is("refuse"), Live
         => cache.foreign_tables: "refuse or ttl: tables that others change";
+    "cache.footprint", Is("off"), Live
+        => cache.footprint: "on: ask the server what triggers and functions wrote";
     "admin.address" ["admin-listen", "HOST:PORT"], Is("127.0.0.1:6433"), Restart
         => admin.address: "HTTP: /metrics, /healthz, /readyz, /api/v1; \"\" is off";
     "admin.token", Unset, Live
@@ -183,6 +187,7 @@ words! {
     Mode { On = "on", Shadow = "shadow" }
     RowSecurity { Refuse = "refuse", Keyed = "keyed" }
     ForeignTables { Refuse = "refuse", Ttl = "ttl" }
+    Footprint { Off = "off", On = "on" }
 }
 
 fn tls_mode(config: &mut Config) {
@@ -214,6 +219,7 @@ pub(super) fn blank() -> Config {
             clients_per_address_max: 0,
             login_timeout: Duration::ZERO,
             reuse_port: false,
+            peers: None,
             shutdown_timeout: Duration::ZERO,
             tls: ListenTls {
                 mode: TlsMode::Disable,
@@ -285,6 +291,7 @@ fn blank_cache() -> Cache {
         audit: Share::default(),
         row_security: RowSecurity::Refuse,
         foreign_tables: ForeignTables::Refuse,
+        footprint: Footprint::Off,
         functions: BTreeMap::new(),
         triggers: BTreeMap::new(),
         rules: Vec::new(),

@@ -31,6 +31,7 @@ impl Kind {
             Self::List => {
                 let items: Vec<String> = text
                     .split(',')
+                    .map(str::trim)
                     .filter(|item| !item.is_empty())
                     .map(quote)
                     .collect();
@@ -450,7 +451,7 @@ mod tests {
             assert_eq!(table["key"].as_str(), Some(text), "{document}");
         }
         assert_eq!(Kind::List.render(""), "[]");
-        assert_eq!(Kind::List.render("a,b"), r#"["a", "b"]"#);
+        assert_eq!(Kind::List.render("a, b,"), r#"["a", "b"]"#);
         assert_eq!(Kind::Count.render("7"), "7");
     }
 }

@@ -9,6 +9,7 @@
 //! | `cached` | whether a result is kept |
 //! | `sentence` | the answer for people |
 //! | `reason`, `because` | why not: a word of the console's, and what in particular; null if cached |
+//! | `remedy` | what can be done about that, as the page says it; null if nothing is in the way |
 //! | `class`, `class_reason` | `read`, `nocache`, `write`, `definition`, `everything`; why, or null |
 //! | `objects` | `[{object, name, within, ok, reason, why, writes_anything}]`; `object` is relation, function, operator, type, column or other; `within` is the view that brings it, or null |
 //! | `moments` | literals that may mean a moment |
@@ -50,6 +51,7 @@ fn value(it: &Explanation) -> Value {
         "sentence": it.sentence(),
         "reason": refusal.map(|refusal| refusal.reason.as_str()),
         "because": refusal.map(because),
+        "remedy": it.remedy(),
         "class": class,
         "class_reason": class_reason.map(Reason::as_str),
         "objects": it.verdicts.iter().map(verdict).collect::<Vec<_>>(),

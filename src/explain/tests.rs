@@ -144,7 +144,7 @@ fn writes_are_told() {
     let sentence = "It counts as a write of everything, because it uses code that cannot be seen \
                     through: trigger x on t may.";
     assert!(it.sentence().ends_with(sentence), "{}", it.sentence());
-    assert!(it.advice().is_some());
+    assert_eq!(it.remedy(), Some(Reason::UserFunction.remedy()));
     it.writes = Writes::Definitions;
     assert!(
         it.sentence()

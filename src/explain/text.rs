@@ -22,8 +22,8 @@ const LABEL: usize = 12;
 impl Display for Explanation {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         writeln!(f, "{}", self.sentence())?;
-        if let Some(advice) = self.advice() {
-            writeln!(f, "{advice}")?;
+        if let Some(remedy) = self.remedy() {
+            writeln!(f, "{remedy}")?;
         }
         writeln!(f)?;
         part(f, "class", &[self.class()])?;
@@ -64,7 +64,9 @@ impl Explanation {
     /// The whole answer in a sentence or two.
     pub fn sentence(&self) -> String {
         let subject = match self.kind {
-            Kind::Read | Kind::NoCache(_) => "query",
+            Kind::Read => "query",
+            Kind::NoCache(Reason::NotAQuery) => "statement",
+            Kind::NoCache(_) => "query",
             Kind::Write | Kind::Definition | Kind::Everything(_) => "statement",
         };
         let mut sentence = match &self.outcome {
@@ -150,35 +152,14 @@ impl Explanation {
         })
     }
 
-    /// What somebody could do about it.
-    #[expect(
-        clippy::wildcard_enum_match_arm,
-        reason = "there is something to say about a few of some thirty"
-    )]
-    pub fn advice(&self) -> Option<&'static str> {
-        let declare = "If it does less than that, say so in [cache.functions] or [cache.triggers].";
-        if let Writes::Everything(refusal) = &self.writes
-            && refusal.reason == Reason::UserFunction
-        {
-            return Some(declare);
+    /// What somebody could do about it, in the words of [`Reason`].
+    pub fn remedy(&self) -> Option<&'static str> {
+        match (&self.writes, &self.outcome) {
+            (Writes::Everything(refusal), _) | (_, Outcome::Never(refusal)) => {
+                Some(refusal.reason.remedy())
+            }
+            (_, Outcome::Cached) => self.is_watched.then(|| Reason::Shadow.remedy()),
         }
-        let Outcome::Never(refusal) = &self.outcome else {
-            return None;
-        };
-        Some(match refusal.reason {
-            Reason::UserFunction => declare,
-            Reason::RowSecurity => {
-                "With cache.row_security = \"keyed\" it is cached for each user apart."
-            }
-            Reason::Foreign => {
-                "With cache.foreign_tables = \"ttl\" it is cached for as long as cache.ttl says."
-            }
-            Reason::UnknownRelation => "Is it the right database? --database names another.",
-            Reason::Volatile | Reason::Moment => {
-                "If the application sends the value as a parameter, the rest can be cached."
-            }
-            _ => return None,
-        })
     }
 
     /// The class in words.
@@ -227,6 +208,9 @@ impl Explanation {
 
     fn level_line(&self) -> String {
         let life = self.decision.life;
+        if self.decision.level == Level::Off {
+            return format!("off: {}", self.decision.because);
+        }
         format!(
             "{}, {} and {} more while it is renewed: {}",
             self.decision.level.as_str(),

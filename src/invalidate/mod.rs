@@ -8,10 +8,10 @@
 #[cfg(test)]
 mod tests;
 
-use std::collections::VecDeque;
 use std::sync::Arc;
 
 use crate::cache::generation::{Dirty, Generations, WriteSet};
+use crate::few::Few;
 use crate::wire::replies::Status;
 
 /// Relations of one transaction that are told apart. Restores and migrations write more; for them
@@ -22,10 +22,21 @@ const RELATIONS_MAX: usize = 1_000;
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Touch<'a> {
     Relations(&'a [u32]),
+    /// Whatever it is, until the server is asked what it has locked ([`Writes::narrow`]).
+    Unseen,
     /// Whatever it is.
     Everything,
     /// The catalog as well.
     Definitions,
+}
+
+/// When the server can be asked which relations a transaction has written.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Moment {
+    /// In front of the statement that ends a transaction block.
+    Commit,
+    /// In front of the Sync that ends what runs outside of one.
+    Sync,
 }
 
 /// A set of relations, resolved under one epoch of the catalog.
@@ -33,10 +44,19 @@ pub enum Touch<'a> {
 struct Touched {
     /// Sorted.
     relations: Vec<u32>,
-    everything: bool,
-    definitions: bool,
+    beyond: Beyond,
     /// The oldest catalog epoch that any of it was resolved under.
     epoch: Option<u64>,
+}
+
+/// What is written beside relations that are known. Later ones cover earlier ones.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord)]
+enum Beyond {
+    #[default]
+    Nothing,
+    Unseen,
+    Everything,
+    Definitions,
 }
 
 /// What one ReadyForQuery will tell the outcome of.
@@ -62,7 +82,7 @@ pub struct Writes {
     /// What was sent since the last message that ReadyForQuery answers.
     current: Group,
     /// One for each ReadyForQuery that is outstanding. Bounded as the reply queue is.
-    groups: VecDeque<Group>,
+    groups: Few<Group>,
     /// Whether all that is outstanding runs inside of a transaction block and cannot end it.
     in_block: bool,
 }
@@ -75,7 +95,7 @@ impl Writes {
             pid,
             open: Touched::default(),
             current: Group::default(),
-            groups: VecDeque::new(),
+            groups: Few::default(),
             in_block: false,
         }
     }
@@ -108,6 +128,41 @@ impl Writes {
         self.mark(&open);
         self.current.touched.merge(open);
         self.current.commits = true;
+    }
+
+    /// Whether it would help to ask the server what was written, at this moment: what is written now
+    /// is everything, for the only reason that code was not seen through.
+    pub fn can_be_narrowed(&self, moment: Moment) -> bool {
+        let mut touched: Vec<&Touched> = match moment {
+            Moment::Commit if self.in_block => {
+                self.groups.iter().map(|group| &group.open).collect()
+            }
+            Moment::Sync if !self.in_block && !self.current.commits => vec![&self.current.touched],
+            Moment::Commit | Moment::Sync => return false,
+        };
+        touched.extend([&self.open, &self.current.open]);
+        let beyond = touched.iter().map(|touched| touched.beyond).max();
+        beyond == Some(Beyond::Unseen)
+    }
+
+    /// The server has told which relations the transaction has locked to write them. It is about to
+    /// be ended by the group that is `ahead` of the one whose answers arrive now.
+    pub fn narrow(&mut self, ahead: usize, relations: &[u32]) {
+        let mut groups = self.groups.iter_mut().chain([&mut self.current]);
+        let Some(group) = groups.nth(ahead) else {
+            return;
+        };
+        let touched = &mut group.touched;
+        let Some(epoch) = touched.epoch.filter(|_| touched.beyond == Beyond::Unseen) else {
+            return;
+        };
+        touched.beyond = Beyond::Nothing;
+        touched.add(Touch::Relations(relations), epoch);
+        // Marked first: at no time is it clean. Under an old epoch it is everything again.
+        let narrow = self.generations.mark(&touched.set(), epoch, self.pid);
+        for dirty in std::mem::replace(&mut group.dirty, vec![narrow]) {
+            dirty.withdraw();
+        }
     }
 
     fn mark(&mut self, touched: &Touched) {
@@ -190,13 +245,14 @@ impl Touched {
                     }
                 }
                 if self.relations.len() > RELATIONS_MAX {
-                    self.everything = true;
+                    self.beyond = self.beyond.max(Beyond::Everything);
                 }
             }
-            Touch::Everything => self.everything = true,
-            Touch::Definitions => self.definitions = true,
+            Touch::Unseen => self.beyond = self.beyond.max(Beyond::Unseen),
+            Touch::Everything => self.beyond = self.beyond.max(Beyond::Everything),
+            Touch::Definitions => self.beyond = Beyond::Definitions,
         }
-        if self.everything || self.definitions {
+        if self.beyond >= Beyond::Everything {
             self.relations.clear();
         }
     }
@@ -205,22 +261,19 @@ impl Touched {
         let Some(epoch) = other.epoch else {
             return;
         };
+        if self.epoch.is_none() {
+            *self = other;
+            return;
+        }
+        self.beyond = self.beyond.max(other.beyond);
         self.add(Touch::Relations(&other.relations), epoch);
-        if other.everything {
-            self.add(Touch::Everything, epoch);
-        }
-        if other.definitions {
-            self.add(Touch::Definitions, epoch);
-        }
     }
 
     fn set(&self) -> WriteSet<'_> {
-        if self.definitions {
-            WriteSet::Definitions
-        } else if self.everything {
-            WriteSet::Everything
-        } else {
-            WriteSet::Relations(&self.relations)
+        match self.beyond {
+            Beyond::Definitions => WriteSet::Definitions,
+            Beyond::Everything | Beyond::Unseen => WriteSet::Everything,
+            Beyond::Nothing => WriteSet::Relations(&self.relations),
         }
     }
 }

@@ -2,7 +2,7 @@
 
 use std::sync::Arc;
 
-use super::{Touch, Writes};
+use super::{Moment, Touch, Writes};
 use crate::cache::generation::{Generations, Live};
 use crate::wire::replies::Status;
 
@@ -208,4 +208,43 @@ fn a_commit_in_a_pipeline_covers_what_is_not_answered_yet() {
     world.writes.ready(Status::Idle);
     assert_eq!(world.state(1), "clean");
     assert_eq!(before.state(), Live::Live);
+}
+
+#[test]
+fn what_code_wrote_is_everything_until_the_server_tells() {
+    let mut world = World::new();
+    world.writes.begins(Status::Transaction);
+    world.writes.touch(Touch::Unseen, 0);
+    assert!(world.writes.can_be_narrowed(Moment::Commit));
+    assert!(!world.writes.can_be_narrowed(Moment::Sync));
+    let stamp = |oid| world.generations.stamp(0, &[oid]).unwrap();
+    let (one, two) = (stamp(1), stamp(2));
+    // The question, and COMMIT behind it.
+    world.writes.asks();
+    world.writes.may_commit();
+    world.writes.asks();
+    assert_eq!((world.state(1), world.state(2)), ("dirty", "dirty"));
+    world.writes.narrow(1, &[1]);
+    assert_eq!((world.state(1), world.state(2)), ("dirty", "clean"));
+    world.writes.ready(Status::Transaction);
+    assert_eq!(world.state(1), "dirty");
+    world.writes.ready(Status::Idle);
+    assert_eq!((world.state(1), world.state(2)), ("clean", "clean"));
+    assert_eq!((one.state(), two.state()), (Live::Stale, Live::Live));
+}
+
+#[test]
+fn what_is_everything_for_another_reason_is_not_narrowed() {
+    let mut world = World::new();
+    let two = world.generations.stamp(0, &[2]).unwrap();
+    world.writes.begins(Status::Idle);
+    world.writes.touch(Touch::Unseen, 0);
+    assert!(world.writes.can_be_narrowed(Moment::Sync));
+    world.writes.touch(Touch::Everything, 0);
+    assert!(!world.writes.can_be_narrowed(Moment::Sync));
+    world.writes.asks();
+    world.writes.narrow(0, &[1]);
+    assert_eq!(world.state(2), "dirty");
+    world.writes.ready(Status::Idle);
+    assert_eq!(two.state(), Live::Stale);
 }

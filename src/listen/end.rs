@@ -13,6 +13,10 @@ use crate::session::census::Purpose;
 /// upstream still does.
 const LAST_WORDS_MAX: Duration = Duration::from_secs(5);
 
+/// How long a client that has just come may take to ask its first question once the process drains:
+/// a round trip across an ocean, with some patience. Whoever connects for each transaction has it done.
+const FIRST_QUESTION_MAX: Duration = Duration::from_secs(1);
+
 /// How long the console's clients may take to read that it is over.
 const CONSOLES_MAX: Duration = Duration::from_secs(1);
 
@@ -33,14 +37,22 @@ impl Drop for Running {
 }
 
 impl Door {
-    /// Lets running transactions end, at most for `patience`; idle clients are told to go.
+    /// Lets running transactions end, at most for `patience`; idle clients are told to go, those that
+    /// have just come not before they had time for one transaction.
     pub async fn drain(&self, patience: Duration) {
         self.draining.store(true, Ordering::Release);
-        self.registry.raise_all(DRAIN, is_client);
-        if tokio::time::timeout(patience, none(&self.running))
-            .await
-            .is_err()
-        {
+        self.registry.raise(DRAIN, |handle| {
+            is_client(handle.purpose()) && !handle.is_new(FIRST_QUESTION_MAX)
+        });
+        let all_told = async {
+            let left = tokio::time::timeout(FIRST_QUESTION_MAX, none(&self.running)).await;
+            if left.is_err() {
+                self.last_call.store(true, Ordering::Release);
+                self.registry.raise_all(DRAIN, is_client);
+                none(&self.running).await;
+            }
+        };
+        if tokio::time::timeout(patience, all_told).await.is_err() {
             tracing::warn!("listen.shutdown_timeout is over: ending the remaining sessions");
             self.registry.raise_all(KILL, is_client);
             // Those that still do not end are ended with the process.
@@ -51,6 +63,7 @@ impl Door {
     /// The same without limit, and who waits for an upstream has to go, too.
     pub async fn servers_free(&self) {
         self.draining.store(true, Ordering::Release);
+        self.last_call.store(true, Ordering::Release);
         self.registry.raise_all(DRAIN | LEAVE, is_client);
         none(&self.running).await;
     }

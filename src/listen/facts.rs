@@ -11,7 +11,7 @@ use tokio::sync::watch;
 use super::orders::Desk;
 use super::stats::{Notes, Stats};
 use crate::admin::view::{Detail, View};
-use crate::admin::{Action, Dialect, Doing, Facts, Purge, Show, Table, columns};
+use crate::admin::{Action, Dialect, Doing, Facts, People, Purge, Show, Table, columns};
 use crate::config::{Database, Host, Listen, Loaded, Reload, Secret, Target, Word};
 use crate::limits::{Counts, Kind};
 use crate::metrics::shape::ShapeCounts;
@@ -333,6 +333,10 @@ impl Facts for Known {
             Show::Tables => self.tables(),
             Show::Bypasses => self.bypasses(),
         }
+    }
+
+    fn people(&self, most: usize) -> People {
+        Self::people(self, most)
     }
 
     fn act<'a>(&'a self, action: &'a Action) -> Doing<'a> {

@@ -12,6 +12,7 @@ use crate::admin::Dialect;
 use crate::admin::console::Console;
 use crate::cache::generation::WriteSet;
 use crate::limits::Counted;
+use crate::metrics::logins::Failure;
 use crate::pool::{LeaseError, upstream};
 use crate::session::Session;
 use crate::session::cancel::{DRAIN, Handle, KILL, Registered, Waits};
@@ -66,10 +67,10 @@ impl Door {
         });
         let (counted, found, registered) = match prepared {
             Ok(prepared) => prepared,
-            Err(error) => return Err(refuse(login.stream, login.pending, error.into()).await),
+            Err(error) => return Err(self.refuse(login.stream, login.pending, error.into()).await),
         };
         self.wait_for_resume(&login, registered.handle()).await?;
-        let draining = self.draining.load(Ordering::Acquire);
+        let last_call = self.last_call.load(Ordering::Acquire);
         let caching = self.caching.as_ref();
         let caching = caching.map(|shared| shared.join(&found.pool, database, user));
         let found = (found, caching);
@@ -79,6 +80,7 @@ impl Door {
             settings,
             ..
         } = *login;
+        let metrics = Arc::clone(&found.0.pool.metrics);
         let handle = Arc::clone(registered.handle());
         handle.waits(Waits::Queue);
         let opening = Session::open((stream, pending), &settings, found, registered);
@@ -89,12 +91,15 @@ impl Door {
         };
         handle.waits(Waits::No);
         match opened {
-            Ok(session) if draining => {
+            Ok(session) if last_call => {
                 session.drain();
                 Ok((session, counted))
             }
             Ok(session) => Ok((session, counted)),
-            Err((stream, refused)) => Err(refuse(stream, Vec::new(), refused).await),
+            Err(((stream, pending), refused)) => {
+                metrics.errors.count_frames(&refused.frame);
+                Err(self.refuse(stream, pending, refused).await)
+            }
         }
     }
 
@@ -120,7 +125,7 @@ impl Door {
         });
         let (counted, permit, role, registered) = match prepared {
             Ok(prepared) => prepared,
-            Err(error) => return refuse(login.stream, login.pending, error.into()).await,
+            Err(error) => return self.refuse(login.stream, login.pending, error.into()).await,
         };
         drop(rules);
         if self.draining.load(Ordering::Acquire) {
@@ -150,7 +155,7 @@ impl Door {
         });
         let (_counted, registered, mut upstream) = match prepared {
             Ok(prepared) => prepared,
-            Err(error) => return refuse(login.stream, login.pending, error.into()).await,
+            Err(error) => return self.refuse(login.stream, login.pending, error.into()).await,
         };
         if let Err(end) = self.wait_for_resume(&login, registered.handle()).await {
             return end;
@@ -176,7 +181,7 @@ impl Door {
             }
             Err(error) => {
                 let refused = LeaseError::Connect(Arc::new(error)).into();
-                refuse(login.stream, login.pending, refused).await
+                self.refuse(login.stream, login.pending, refused).await
             }
         }
     }
@@ -215,18 +220,21 @@ impl Door {
             |_unspecified| PgError::fatal(&trouble::NO_RANDOM, "no random bytes for a cancel key");
         self.registry.enter(login.minor >= 2, who).map_err(no_key)
     }
+
+    /// Tells a client that has logged in why there is no session for it.
+    async fn refuse(&self, mut stream: Stream, mut words: Vec<u8>, refused: Refused) -> End {
+        let why = Failure::of_frame(&refused.frame);
+        self.pools.metrics().logins.count(why);
+        words.extend_from_slice(&refused.frame);
+        let tell =
+            async { stream.write_all(&words).await.is_ok() && stream.shutdown().await.is_ok() };
+        let _told = tokio::time::timeout(TURNED_AWAY_TIMEOUT, tell).await;
+        End::Refused(Box::new(refused))
+    }
 }
 
 /// What a client is told that may not even look.
 fn not_for_you(user: &str) -> PgError {
     let text = format!("user \"{user}\" may not use the console");
     PgError::fatal(&trouble::CONSOLE_CLOSED, text)
-}
-
-/// Tells a client that has logged in why there is no session for it.
-async fn refuse(mut stream: Stream, mut words: Vec<u8>, refused: Refused) -> End {
-    words.extend_from_slice(&refused.frame);
-    let tell = async { stream.write_all(&words).await.is_ok() && stream.shutdown().await.is_ok() };
-    let _told = tokio::time::timeout(TURNED_AWAY_TIMEOUT, tell).await;
-    End::Refused(Box::new(refused))
 }

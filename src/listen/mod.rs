@@ -5,7 +5,9 @@ mod end;
 mod facts;
 mod lives;
 pub mod orders;
+mod peers;
 mod people;
+mod sockets;
 mod stats;
 mod upstreams;
 mod view;
@@ -13,6 +15,7 @@ mod view;
 use std::future::poll_fn;
 use std::io;
 use std::net::SocketAddr;
+use std::path::PathBuf;
 use std::sync::Arc;
 use std::sync::atomic::AtomicBool;
 use std::task::Poll;
@@ -20,13 +23,14 @@ use std::time::Duration;
 
 use arc_swap::ArcSwap;
 use socket2::{SockRef, TcpKeepalive};
-use tokio::io::AsyncWriteExt;
-use tokio::net::{TcpListener, TcpSocket, TcpStream};
+use tokio::net::{TcpListener, TcpStream};
 use tokio::sync::{Semaphore, watch};
 
 use self::end::Running;
 use self::facts::Known;
 use self::orders::{Desk, Orders};
+use self::peers::Peers;
+pub use self::sockets::{Passed, PassedError};
 use self::upstreams::Questions;
 use crate::admin::http;
 use crate::cache;
@@ -35,6 +39,7 @@ use crate::export::span::Queue;
 use crate::export::thread::Exporter;
 use crate::limits::{Counted, Counts, Kind};
 use crate::metrics::Metrics;
+use crate::metrics::logins::Failure;
 use crate::pool::pools::{Plan, Pools};
 use crate::session::caching::Shared;
 use crate::session::cancel::Registry;
@@ -57,8 +62,9 @@ const CONSOLES_MAX: usize = 64;
 /// How long a client may be silent before the system asks whether it is still there.
 const KEEPALIVE_AFTER: Duration = Duration::from_secs(60);
 
-/// How long a connection that is turned away may take to read why.
-const TURNED_AWAY_TIMEOUT: Duration = Duration::from_secs(1);
+/// How long a connection that is turned away may take to say what it is and to read why: a TLS
+/// handshake over a far link. Longer, and those that say nothing would keep others from being told.
+const TURNED_AWAY_TIMEOUT: Duration = Duration::from_secs(2);
 
 /// After a failed accept (usually no file descriptors left) the next try waits this long.
 const ACCEPT_PAUSE: Duration = Duration::from_millis(50);
@@ -81,12 +87,15 @@ pub struct Door {
     tls: Acceptor,
     pools: Arc<Pools>,
     registry: Arc<Registry>,
+    peers: Option<Peers>,
     counts: Arc<Counts>,
     cancels: Semaphore,
     consoles: Semaphore,
     facts: Arc<Known>,
     turned_away: Arc<Semaphore>,
     draining: Arc<AtomicBool>,
+    /// While draining: clients that come from now on are told to go as soon as they are in.
+    last_call: AtomicBool,
     /// The cache, unless it is off.
     caching: Option<Arc<Shared>>,
     /// How many connections have a task, those of the console aside.
@@ -99,6 +108,8 @@ pub struct Door {
 pub enum Error {
     #[error("listen.tls: {0}")]
     Tls(#[from] crate::tls::Error),
+    #[error("listen.peers = {0}: {1}")]
+    Peers(PathBuf, io::Error),
     #[error("{0}")]
     Users(#[from] greet::NoRandom),
 }
@@ -142,6 +153,18 @@ fn caching(config: &Config) -> Option<Arc<Shared>> {
     Some(Shared::new(cache::Cache::new(limits), policy))
 }
 
+/// Takes this process's place among its peers, if it may have any, and answers them from now on.
+fn meet_peers(listen: &Listen) -> Result<(Option<Peers>, Arc<Registry>), Error> {
+    let Some(folder) = &listen.peers else {
+        return Ok((None, Arc::default()));
+    };
+    let (peers, listener) =
+        Peers::join(folder).map_err(|error| Error::Peers(folder.clone(), error))?;
+    let registry = Arc::new(Registry::new(Some(peers.number())));
+    tokio::spawn(peers::serve(listener, Arc::clone(&registry)));
+    Ok((Some(peers), registry))
+}
+
 impl Door {
     /// Takes up to a tenth of a second, because passwords are hashed.
     ///
@@ -154,7 +177,8 @@ impl Door {
         let metrics = Arc::new(Metrics::new(spans));
         let pools = Arc::new(Pools::counting(plan(config), metrics));
         let caching = caching(config);
-        let (registry, counts) = (Arc::<Registry>::default(), Arc::<Counts>::default());
+        let (peers, registry) = meet_peers(&config.listen)?;
+        let counts = Arc::<Counts>::default();
         let draining = Arc::<AtomicBool>::default();
         let running = watch::Sender::new(0);
         let (desk, orders) = Desk::new();
@@ -173,11 +197,13 @@ impl Door {
             pools,
             caching,
             registry,
+            peers,
             counts,
             cancels: Semaphore::new(CANCELS_MAX),
             consoles: Semaphore::new(CONSOLES_MAX),
             turned_away: Arc::new(Semaphore::new(TURNED_AWAY_MAX)),
             draining,
+            last_call: AtomicBool::new(false),
             running,
             consoles_running: watch::Sender::new(0),
         };
@@ -295,19 +321,23 @@ impl Door {
     }
 
     /// Tells a connection why it cannot be served, if not too many are being told already.
-    fn turn_away(&self, mut tcp: TcpStream, peer: SocketAddr, error: PgError) {
+    fn turn_away(self: &Arc<Self>, tcp: TcpStream, peer: SocketAddr, error: PgError) {
         tracing::warn!(%peer, reason = %error, "connection turned away");
+        self.pools.metrics().logins.count(Failure::Limit);
         let Ok(permit) = Arc::clone(&self.turned_away).try_acquire_owned() else {
             return;
         };
+        let door = Arc::clone(self);
         tokio::spawn(async move {
-            let mut words = Vec::new();
-            error.encode(&mut words);
-            // Whoever is gone already does not need to know.
-            let tell =
-                async { tcp.write_all(&words).await.is_ok() && tcp.shutdown().await.is_ok() };
-            let _told = tokio::time::timeout(TURNED_AWAY_TIMEOUT, tell).await;
+            let told = greet::turn_away(tcp, &door.tls, error);
+            let cancel = tokio::time::timeout(TURNED_AWAY_TIMEOUT, told).await;
             drop(permit);
+            if let Ok(Some(Greeting::Cancel { pid, key, stream })) = cancel {
+                if let Ok(_permit) = door.cancels.acquire().await {
+                    door.cancel(pid, &key).await;
+                }
+                drop(stream);
+            }
         });
     }
 
@@ -328,12 +358,25 @@ impl Door {
             }
             Ok(Greeting::Cancel { pid, key, stream }) => {
                 if let Ok(_permit) = self.cancels.acquire().await {
-                    self.registry.cancel(pid, &key).await;
+                    self.cancel(pid, &key).await;
                 }
                 drop(stream);
             }
             Err(GreetError::HungUp) => tracing::debug!(%peer, "hung up before logging in"),
-            Err(error) => tracing::warn!(%peer, %error, "not logged in"),
+            Err(error) => {
+                let failure = error.failure();
+                failure.inspect(|why| self.pools.metrics().logins.count(*why));
+                tracing::warn!(%peer, %error, "not logged in");
+            }
+        }
+    }
+
+    /// Acts on a CancelRequest, whosever client sent it.
+    async fn cancel(&self, pid: u32, key: &[u8]) {
+        let peers = self.peers.as_ref();
+        match peers.and_then(|peers| Some((peers, peers.other(pid)?))) {
+            Some((peers, other)) => peers.hand_on(other, pid, key).await,
+            None => self.registry.cancel(pid, key).await,
         }
     }
 
@@ -377,30 +420,3 @@ fn tune(tcp: &TcpStream) -> io::Result<()> {
 
 /// Connections that wait to be accepted: as many as the system allows.
 const BACKLOG: u32 = 4096;
-
-/// Binds `address`; with `shared`, others may as well, and the system deals new connections out.
-///
-/// # Errors
-/// The system's.
-pub async fn bind(address: &str, shared: bool) -> io::Result<TcpListener> {
-    let mut failed = io::Error::new(io::ErrorKind::InvalidInput, "no address of that name");
-    for address in tokio::net::lookup_host(address).await? {
-        match bind_to(address, shared) {
-            Ok(listener) => return Ok(listener),
-            Err(error) => failed = error,
-        }
-    }
-    Err(failed)
-}
-
-fn bind_to(address: SocketAddr, shared: bool) -> io::Result<TcpListener> {
-    let socket = if address.is_ipv4() {
-        TcpSocket::new_v4()
-    } else {
-        TcpSocket::new_v6()
-    }?;
-    socket.set_reuseaddr(true)?;
-    socket.set_reuseport(shared)?;
-    socket.bind(address)?;
-    socket.listen(BACKLOG)
-}

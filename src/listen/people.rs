@@ -5,7 +5,7 @@ use std::net::SocketAddr;
 use std::time::Duration;
 
 use super::facts::{Known, int, text};
-use crate::admin::{Table, columns};
+use crate::admin::{Listed, People, Table, columns};
 use crate::config::Word as _;
 use crate::limits::Kind;
 use crate::moment;
@@ -113,8 +113,8 @@ impl Known {
         let census = self.registry.census();
         let names = census
             .iter()
-            .map(|client| (client.id(), &*client.who().application_name));
-        let names: BTreeMap<u64, &str> = names.collect();
+            .map(|client| (client.id(), client.who().application_name()));
+        let names: BTreeMap<u64, String> = names.collect();
         for pool in self.pools.all() {
             let upstreams = pool.upstreams();
             let rows = upstreams.iter().map(|u| server(&pool, u, &names));
@@ -232,25 +232,73 @@ impl Known {
 
     pub(super) fn pins(&self) -> Table {
         let mut table = Table::of(columns::PINS);
-        for client in self.registry.census() {
-            let (reasons, since) = client.pins();
-            let Some(upstream) = client.upstream.as_ref().filter(|_| !reasons.is_empty()) else {
-                continue;
-            };
-            let who = client.who();
-            table.rows.push(vec![
-                int(client.id()),
-                text(&*who.user),
-                text(&*who.database),
-                text(reasons.join(", ")),
-                text(moment::written(since)),
-                int(upstream.id),
-                int(upstream.cancel.pid),
-                text(&*who.application_name),
-            ]);
-        }
+        table.rows = self.registry.census().iter().filter_map(pin).collect();
         table
     }
+
+    /// The same clients and pins, those first that an operator looks for: who waits longest, then whose
+    /// transaction is oldest, then who asked last; of pins the oldest.
+    pub(super) fn people(&self, most: usize) -> People {
+        let mut census = self.registry.census();
+        census.sort_by_cached_key(urgency);
+        let mut clients = Table::of(columns::SOCKETS);
+        clients.rows = census.iter().take(most).map(client).collect();
+        let mut pinned: Vec<&Seen> = census.iter().filter(|seen| seen.is_pinned()).collect();
+        pinned.sort_by_key(|seen| seen.pins().1);
+        let mut pins = Table::of(columns::PINS);
+        pins.rows = pinned
+            .iter()
+            .filter_map(|seen| pin(seen))
+            .take(most)
+            .collect();
+        People {
+            clients: Listed {
+                count: census.len(),
+                table: clients,
+            },
+            pins: Listed {
+                count: pinned.len(),
+                table: pins,
+            },
+        }
+    }
+}
+
+/// The smaller, the sooner somebody should look.
+fn urgency(client: &Seen) -> (u8, u64) {
+    let upstream = client.upstream.as_ref();
+    match (
+        client.queued_at,
+        upstream.map(|upstream| upstream.in_transaction()),
+    ) {
+        (Some(since), _) => (0, since),
+        (None, Some((Some(begun), _))) => (1, begun),
+        (None, Some((None, _))) => (2, client.asked_at()),
+        (None, None) => (3, u64::MAX - client.asked_at()),
+    }
+}
+
+/// Seconds since then.
+fn age(since: Option<u64>) -> Option<String> {
+    since.map(|since| moment::age(since).as_secs_f64().to_string())
+}
+
+/// None of who holds no upstream beyond the transaction.
+fn pin(client: &Seen) -> Option<Row> {
+    let (reasons, since) = client.pins();
+    let upstream = client.upstream.as_ref().filter(|_| !reasons.is_empty())?;
+    let who = client.who();
+    Some(vec![
+        int(client.id()),
+        text(&*who.user),
+        text(&*who.database),
+        text(reasons.join(", ")),
+        text(moment::written(since)),
+        age(Some(since)),
+        int(upstream.id),
+        int(upstream.cancel.pid),
+        text(who.application_name()),
+    ])
 }
 
 fn client(client: &Seen) -> Row {
@@ -264,6 +312,7 @@ fn client(client: &Seen) -> Row {
     };
     let [address, port, local_address, local_port] = addresses(peer, local);
     let link = client.upstream.as_ref();
+    let (begun, rested) = link.map_or((None, None), |upstream| upstream.in_transaction());
     vec![
         text("C"),
         text(&*who.user),
@@ -283,16 +332,21 @@ fn client(client: &Seen) -> Row {
         text(link.map_or_else(String::new, |upstream| format!("S{}", upstream.id))),
         int(0),
         text(who.tls.as_deref().unwrap_or_default()),
-        text(&*who.application_name),
+        text(who.application_name()),
         int(client.statements()),
         int(client.id()),
+        age(begun),
+        age(rested),
     ]
 }
 
-fn server(pool: &Pool, upstream: &Record, names: &BTreeMap<u64, &str>) -> Row {
+fn server(pool: &Pool, upstream: &Record, names: &BTreeMap<u64, String>) -> Row {
     let (local, peer) = upstream.addresses;
     let [address, port, local_address, local_port] = addresses(peer, local);
     let client = upstream.client();
+    // What is left of its last client's is nobody's.
+    let transaction = Some(upstream.in_transaction()).filter(|_| client != 0);
+    let (begun, rested) = transaction.unwrap_or_default();
     let state = match upstream.doing() {
         Doing::Idle => "idle",
         Doing::Active | Doing::Pinned => "active",
@@ -321,9 +375,11 @@ fn server(pool: &Pool, upstream: &Record, names: &BTreeMap<u64, &str>) -> Row {
         }),
         int(upstream.cancel.pid),
         text(upstream.tls.as_deref().unwrap_or_default()),
-        text(names.get(&client).copied().unwrap_or_default()),
+        text(names.get(&client).cloned().unwrap_or_default()),
         int(upstream.statements()),
         int(upstream.id),
+        age(begun),
+        age(rested),
     ]
 }
 

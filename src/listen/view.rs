@@ -29,6 +29,7 @@ pub(super) fn view(known: &Known, detail: Detail) -> View {
         counts: Vec::new(),
         pools: Vec::new(),
         last_errors: Vec::new(),
+        logins: known.pools.metrics().logins.snapshot(),
         changeable: known.token.load().is_some(),
         cache: cache(known),
         exported: known.pools.metrics().exported(),

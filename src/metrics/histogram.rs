@@ -59,6 +59,22 @@ fn bound(slot: usize) -> f64 {
     f64::from(exponent).exp2() * STEPS.get(step).copied().unwrap_or(1.0)
 }
 
+/// A duration that is counted in more than one place, and where.
+#[derive(Clone, Copy, Debug)]
+pub struct Took {
+    slot: usize,
+    nanoseconds: u64,
+}
+
+impl Took {
+    pub fn new(duration: Duration) -> Self {
+        Self {
+            slot: slot(duration),
+            nanoseconds: nanoseconds(duration),
+        }
+    }
+}
+
 /// See the module's text. Two kilobytes.
 #[derive(Debug)]
 pub struct Histogram {
@@ -78,10 +94,15 @@ impl Default for Histogram {
 impl Histogram {
     /// Counts one that took so long.
     pub fn record(&self, duration: Duration) {
-        if let Some(count) = self.counts.get(slot(duration)) {
+        self.count(Took::new(duration));
+    }
+
+    /// The same, when it is known already where it is counted.
+    pub fn count(&self, took: Took) {
+        if let Some(count) = self.counts.get(took.slot) {
             count.fetch_add(1, Relaxed);
         }
-        self.nanoseconds.fetch_add(nanoseconds(duration), Relaxed);
+        self.nanoseconds.fetch_add(took.nanoseconds, Relaxed);
     }
 
     /// The counts now.
@@ -213,7 +234,12 @@ impl Default for Quantiles {
 impl Quantiles {
     /// Counts one that took so long.
     pub fn record(&self, duration: Duration) {
-        let Some(count) = self.counts.get(slot(duration).div_ceil(2)) else {
+        self.count(Took::new(duration));
+    }
+
+    /// The same, when it is known already where it is counted.
+    pub fn count(&self, took: Took) {
+        let Some(count) = self.counts.get(took.slot.div_ceil(2)) else {
             return;
         };
         if count.fetch_add(1, Relaxed) >= FULL {

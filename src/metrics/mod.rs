@@ -8,6 +8,7 @@
 
 pub mod errors;
 pub mod histogram;
+pub mod logins;
 pub mod shape;
 
 use std::cell::Cell;
@@ -18,6 +19,7 @@ use std::time::Duration;
 
 use self::errors::Errors;
 use self::histogram::{Counted, Histogram, nanoseconds};
+use self::logins::Logins;
 use crate::export::span::{Exported, Queue, Tracer};
 use crate::reason::Reason;
 
@@ -309,6 +311,8 @@ pub struct Metrics {
     handles: Mutex<HashMap<Name, Arc<Handle>>>,
     others: Arc<Handle>,
     spans: Option<Arc<Queue>>,
+    /// Clients that did not get in.
+    pub logins: Logins,
 }
 
 impl Default for Metrics {
@@ -323,6 +327,7 @@ impl Metrics {
         Self {
             handles: Mutex::default(),
             others: Handle::new(OTHERS, OTHERS, spans.as_ref()),
+            logins: Logins::default(),
             spans,
         }
     }
@@ -417,10 +422,11 @@ mod tests {
     fn handles_are_few_and_stay() {
         let metrics = Metrics::default();
         let first = metrics.handle("d", "0");
-        first.errors.count(b"42601");
+        let wrong = crate::wire::error::PgError::error("42601", "x").body();
+        first.errors.count(&wrong);
         for user in 1..HANDLES_MAX + 5 {
             let handle = metrics.handle("d", &user.to_string());
-            handle.errors.count(b"42601");
+            handle.errors.count(&wrong);
             handle.connect.record(Duration::from_millis(1));
         }
         assert!(Arc::ptr_eq(&first, &metrics.handle("d", "0")));

@@ -3,7 +3,7 @@
 use std::sync::atomic::{AtomicU64, AtomicUsize, Ordering::Relaxed};
 use std::time::Duration;
 
-use super::histogram::{Quantiles, nanoseconds};
+use super::histogram::{Quantiles, Took, nanoseconds};
 use crate::reason::Reason;
 
 /// What became of the queries of one shape, and how long it took. Two kilobytes.
@@ -87,6 +87,12 @@ impl ShapeStats {
         }
     }
 
+    /// How many were answered from memory.
+    pub fn hits(&self) -> u64 {
+        let hits = self.reasons.get(Reason::Hit.index());
+        hits.map_or(0, |hits| hits.load(Relaxed))
+    }
+
     /// A client was sent so much.
     pub fn sent(&self, rows: u64, bytes: u64) {
         self.rows.fetch_add(rows, Relaxed);
@@ -99,9 +105,9 @@ impl ShapeStats {
     }
 
     /// An upstream's answer took so long, to its first and to its last byte.
-    pub fn took(&self, first: Duration, last: Duration, split: Split) {
-        self.to_first.record(first);
-        self.to_last.record(last);
+    pub fn took(&self, first: Took, last: Took, split: Split) {
+        self.to_first.count(first);
+        self.to_last.count(last);
         for (sum, time) in [
             (&self.queue, split.queue),
             (&self.upstream, split.upstream),
@@ -193,8 +199,9 @@ mod tests {
             upstream: ms(8),
             client: ms(20),
         };
-        shape.took(ms(2), ms(9), split);
-        shape.took(ms(2), ms(9), split);
+        let (first, last) = (Took::new(ms(2)), Took::new(ms(9)));
+        shape.took(first, last, split);
+        shape.took(first, last, split);
         shape.hit_took(Duration::from_micros(3));
         assert_eq!(shape.counts().split.upstream, ms(16));
         assert_eq!(shape.counts().split.client, ms(40));

@@ -128,7 +128,7 @@ pub static PGBOUNCER: &[(&str, Goes)] = &[
     ("min_pool_size", To("pool.idle_min")),
     (
         "peer_id",
-        Nowhere("a cancel has to reach the process that its client is connected to"),
+        Nowhere("processes of one machine number themselves, see listen.peers"),
     ),
     ("pidfile", Needless(SYSTEM)),
     (

@@ -49,8 +49,7 @@ pub struct Warm {
 
 impl Warm {
     /// Whether it can be taken: not past its lifetime, and silent (H105).
-    pub(super) fn is_good(&mut self) -> bool {
-        let now = Instant::now();
+    pub(super) fn is_good(&mut self, now: Instant) -> bool {
         let rested = now.duration_since(self.taken_at) >= RESTED;
         self.taken_at = now;
         now < self.expires_at && !self.spoke() && !(rested && self.stream.has_input())

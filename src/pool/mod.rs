@@ -222,13 +222,13 @@ impl Pool {
         self.waiting.load(Ordering::Relaxed) > 0
     }
 
-    /// An upstream that is idle, if nobody waits for one: without what waiting costs.
-    pub fn lease_at_once(self: &Arc<Self>) -> Option<Lease> {
+    /// An upstream that is idle now, if nobody waits for one: without what waiting costs.
+    pub fn lease_at_once(self: &Arc<Self>, now: Instant) -> Option<Lease> {
         if self.valve.is_paused() {
             return None;
         }
         let permit = Arc::clone(&self.gate).try_acquire_owned().ok()?;
-        Lease::new(self.idle()?, permit, Arc::clone(self))
+        Lease::new(self.idle(now)?, permit, Arc::clone(self))
     }
 
     /// An upstream, first come first served. While the database is paused everybody waits, and that
@@ -285,7 +285,7 @@ impl Pool {
 
     /// Behind the gate: bb8 has an idle upstream, or room for a new one.
     async fn connect(self: &Arc<Self>, permit: OwnedSemaphorePermit) -> Result<Lease, LeaseError> {
-        let slot = match self.idle() {
+        let slot = match self.idle(Instant::now()) {
             Some(slot) => slot,
             None => self.new_slot().await?,
         };
@@ -293,10 +293,10 @@ impl Pool {
     }
 
     /// An idle upstream that can be taken, if there is one.
-    fn idle(&self) -> Option<Slot> {
+    fn idle(&self, now: Instant) -> Option<Slot> {
         loop {
             let mut slot = self.look()?;
-            if self.can_take(&mut slot) {
+            if self.can_take(&mut slot, now) {
                 return Some(slot);
             }
         }
@@ -313,8 +313,8 @@ impl Pool {
 
     /// Whether it is good; what is not is closed. Age is looked at here only: a clock costs more than
     /// all else on the way back.
-    fn can_take(&self, slot: &mut Slot) -> bool {
-        let good = |warm: &mut Box<Warm>| self.source.is_current(&warm.record) && warm.is_good();
+    fn can_take(&self, slot: &mut Slot, now: Instant) -> bool {
+        let good = |warm: &mut Box<Warm>| self.source.is_current(&warm.record) && warm.is_good(now);
         let can = slot.as_mut().is_some_and(good);
         if !can {
             **slot = None;
@@ -335,7 +335,7 @@ impl Pool {
             tokio::select! {
                 biased;
                 slot = self.inner.get_owned() => if let Ok(mut slot) = slot
-                    && self.can_take(&mut slot)
+                    && self.can_take(&mut slot, Instant::now())
                 {
                     return Ok(slot);
                 },
@@ -372,11 +372,15 @@ impl Pool {
     /// What it is told.
     pub fn still_waiting(&self) -> PgError {
         let (size, waiting) = (self.limits.size_max, self.waiting.load(Ordering::Relaxed));
+        let waiting = match waiting {
+            0 | 1 => "1 client waits".to_owned(),
+            more => format!("{more} clients wait"),
+        };
         PgError::new(
             Severity::Notice,
             &trouble::STILL_WAITING,
             format!(
-                "still waiting for an upstream connection: pool \"{}\" of user \"{}\" has {size}, and {waiting} clients wait",
+                "still waiting for an upstream connection: pool \"{}\" of user \"{}\" has {size}, and {waiting}",
                 self.database, self.user
             ),
         )

@@ -6,6 +6,7 @@ use std::sync::atomic::{AtomicU8, AtomicU64, AtomicUsize, Ordering::Relaxed};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use tokio::sync::watch;
+use tokio::time::Instant;
 
 use super::cancel::CancelTarget;
 use crate::moment;
@@ -44,6 +45,9 @@ pub struct Record {
     /// The number of the client that holds it, or 0.
     client: AtomicU64,
     statements: AtomicUsize,
+    /// Since when a transaction runs, and since when that waits for its client.
+    begun_at: AtomicU64,
+    rested_at: AtomicU64,
 }
 
 impl Record {
@@ -61,6 +65,8 @@ impl Record {
             taken_at: AtomicU64::new(0),
             client: AtomicU64::new(0),
             statements: AtomicUsize::new(0),
+            begun_at: AtomicU64::new(0),
+            rested_at: AtomicU64::new(0),
         })
     }
 
@@ -93,6 +99,20 @@ impl Record {
     /// It is leased at this moment.
     pub(super) fn taken(&self, at: u64) {
         self.taken_at.store(at, Relaxed);
+        self.transaction(None, None);
+    }
+
+    /// A transaction runs since `begun`, and waits for its client since `rested`.
+    pub fn transaction(&self, begun: Option<Instant>, rested: Option<Instant>) {
+        let number = |at: Option<Instant>| at.map_or(0, moment::number);
+        self.begun_at.store(number(begun), Relaxed);
+        self.rested_at.store(number(rested), Relaxed);
+    }
+
+    /// Since when the client's transaction runs, and since when that waits for the client.
+    pub fn in_transaction(&self) -> (Option<u64>, Option<u64>) {
+        let some = |number: &AtomicU64| Some(number.load(Relaxed)).filter(|number| *number > 0);
+        (some(&self.begun_at), some(&self.rested_at))
     }
 
     /// The number of the client that holds it; 0 for none.

@@ -70,7 +70,9 @@ impl Link<'_> {
                 Next::Raw(count) | Next::Retagged(count, _) => count,
                 Next::Dropped(_) | Next::Wait => scratch.len(),
             };
-            self.held.clocked.passed(shown, &self.pool.metrics);
+            let held = &mut *self.held;
+            held.clocked.passed(shown, &self.pool.metrics);
+            held.clocked.tell(&held.lease.record);
             let keeps = matches!(next, Next::Raw(_)) && scratch.is_empty();
             if !keeps && !matches!(next, Next::Wait | Next::Retagged(..)) {
                 let before = bytes.get(run..used).unwrap_or_default();
@@ -128,7 +130,8 @@ impl Link<'_> {
             return Ok(Next::Wait);
         };
         let here = header.bytes.min(bytes.len());
-        let read = matches!(header.tag, b'Z' | b'S' | b'C' | b'E' | b't' | b'T');
+        let read = matches!(header.tag, b'Z' | b'S' | b'C' | b'E' | b't' | b'T')
+            || header.tag == b'D' && self.held.asks_locks;
         if here < header.bytes && read && header.bytes <= FRAME_BUFFERED_MAX {
             *need = header.bytes;
             return Ok(Next::Wait);
@@ -185,6 +188,10 @@ impl Link<'_> {
             _ => self.held.replies.show(),
         };
         let replaced = match header.tag {
+            b'D' if self.held.asks_locks => {
+                self.held.tells_locks(body);
+                false
+            }
             // The rows of a result: nothing to look at.
             b'D' | b'd' => false,
             b'E' => self.error(body, scratch),
@@ -219,7 +226,7 @@ impl Link<'_> {
                 told = errors::first(scratch);
             } else if show != Show::Hide {
                 told = Some(error::field(body, b'C').unwrap_or_default());
-                metrics.errors.count(told.unwrap_or_default());
+                metrics.errors.count(body);
             }
             if let Some(sqlstate) = told {
                 self.held.clocked.failed(sqlstate, metrics);
@@ -244,7 +251,10 @@ impl Link<'_> {
     ) -> Result<bool, End> {
         match event {
             Event::Nothing => Ok(false),
-            Event::Statement => Ok(self.statement(body, scratch)),
+            Event::Statement => {
+                self.told_locks();
+                Ok(self.statement(body, scratch))
+            }
             Event::Answered(entry) => {
                 match (entry.note, self.caching) {
                     (Note::Running { work, .. }, _) => {
@@ -253,6 +263,7 @@ impl Link<'_> {
                         }
                     }
                     (Note::Described(learning), Some(caching)) => learning.learned(caching, body),
+                    (Note::Locks { ahead, row }, _) => self.narrow(ahead, row),
                     _ => {}
                 }
                 Ok(false)
@@ -333,6 +344,8 @@ impl Link<'_> {
         scratch: &mut Vec<u8>,
     ) -> Result<bool, End> {
         self.held.used.clear();
+        // A question that an error skipped is not answered any more.
+        self.held.asks_locks &= !self.held.replies.is_empty();
         if let Some(series) = self.held.series.ready() {
             self.client.inbox.prepend(&series);
             return Ok(true);
@@ -396,7 +409,10 @@ impl Link<'_> {
     fn kept(&mut self, status: Status, scratch: &mut Vec<u8>) {
         let mut why = None;
         if let (Some(filling), Some(caching)) = (self.held.filling.take(), self.caching) {
-            why = filling.finish(status, &self.held.lease, caching).err();
+            let now = self.held.clocked.now();
+            why = filling
+                .finish(status, &self.held.lease, (caching, now))
+                .err();
         }
         for complaint in self.held.complaints.drain(..) {
             explain::complain(complaint, scratch);
@@ -438,6 +454,7 @@ impl Link<'_> {
                 | Note::Unnamed
                 | Note::Ours { .. }
                 | Note::Evicted { .. }
+                | Note::Locks { .. }
                 | Note::Described(_)
                 | Note::Closed { .. } => {}
             }

@@ -3,6 +3,7 @@
 
 use std::collections::HashMap;
 use std::future::poll_fn;
+use std::num::NonZeroU16;
 use std::sync::atomic::{AtomicU8, AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, OnceLock, PoisonError};
 use std::task::{Poll, Waker};
@@ -228,6 +229,19 @@ impl Drop for UnderWay<'_> {
     }
 }
 
+/// The bits of a process id that tell sessions of one process apart, where there are several: four
+/// times the open files that Linux lets a process have (fs.nr_open).
+const SESSION_BITS: u32 = 22;
+
+/// The highest number of a process: a process id is positive, which leaves nine bits.
+pub(crate) const NUMBER_MAX: u16 = (1 << (31 - SESSION_BITS)) - 1;
+
+/// Which process has told its client this process id, if it has a number.
+pub(crate) fn number_of(pid: u32) -> Option<NonZeroU16> {
+    let number = u16::try_from(pid >> SESSION_BITS).ok()?;
+    NonZeroU16::new(number).filter(|number| number.get() <= NUMBER_MAX)
+}
+
 /// By process id: the secret key, and what can be asked of the session.
 type Sessions = HashMap<u32, (Box<[u8]>, Arc<Handle>)>;
 
@@ -235,6 +249,8 @@ type Sessions = HashMap<u32, (Box<[u8]>, Arc<Handle>)>;
 #[derive(Debug, Default)]
 pub struct Registry {
     sessions: Mutex<Sessions>,
+    /// This process among its peers, if it may have any: part of its process ids.
+    number: Option<NonZeroU16>,
 }
 
 /// A session's place in the [`Registry`]; leaving it is dropping this.
@@ -264,6 +280,14 @@ impl Drop for Registered {
 }
 
 impl Registry {
+    /// For the process that has this number among its peers.
+    pub fn new(number: Option<NonZeroU16>) -> Self {
+        Self {
+            number,
+            ..Self::default()
+        }
+    }
+
     /// Enters a session. `long` keys are for protocol 3.2.
     ///
     /// # Errors
@@ -282,7 +306,13 @@ impl Registry {
             let mut bytes = [0; 4];
             random.fill(&mut bytes)?;
             // A process id is positive, and some drivers read it as signed.
-            let pid = u32::from_be_bytes(bytes) >> 1;
+            let any = u32::from_be_bytes(bytes) >> 1;
+            let pid = match self.number {
+                None => any,
+                Some(number) => {
+                    u32::from(number.get()) << SESSION_BITS | any & ((1 << SESSION_BITS) - 1)
+                }
+            };
             if pid != 0 && !sessions.contains_key(&pid) {
                 break pid;
             }
@@ -319,8 +349,13 @@ impl Registry {
 
     /// Raises `flags` on the sessions of clients that came for this.
     pub(crate) fn raise_all(&self, flags: u8, of: impl Fn(Purpose) -> bool) {
+        self.raise(flags, |handle| of(handle.purpose()));
+    }
+
+    /// Raises `flags` on these sessions.
+    pub(crate) fn raise(&self, flags: u8, on: impl Fn(&Handle) -> bool) {
         for handle in self.all() {
-            if of(handle.who.purpose) {
+            if on(&handle) {
                 handle.raise(flags);
             }
         }

@@ -3,7 +3,6 @@
 //! The clock is read once when a request comes, once when an upstream is there, and once for each
 //! batch of bytes that the upstream answers.
 
-use std::collections::VecDeque;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -14,8 +13,11 @@ use super::shapes::Known;
 use super::traced::{Mark, Marks};
 use crate::cache::entry::Entry;
 use crate::export::span::Outcome;
+use crate::few::Few;
+use crate::metrics::histogram::Took;
 use crate::metrics::shape::Split;
 use crate::metrics::{Handle, Sum};
+use crate::pool::record::Record;
 use crate::reason::Reason;
 use crate::wire::replies::{Kind, Status};
 
@@ -43,6 +45,7 @@ pub(super) fn answered(
     } else {
         metrics.to_first.record(took);
         metrics.to_last.record(took);
+        let took = Took::new(took);
         known.stats.took(took, took, Split::default());
     }
     known.stats.sent(entry.row_count, entry.rows.len() as u64);
@@ -89,7 +92,7 @@ pub(super) struct Clocked {
     /// When the request was read for which it was leased.
     asked: Option<Instant>,
     /// Bounded as the reply queue is.
-    requests: VecDeque<Request>,
+    requests: Few<Request>,
     /// The latest request has not come to its end.
     open: bool,
     /// The first request came to its end with this status.
@@ -100,20 +103,23 @@ pub(super) struct Clocked {
     rested: Option<Instant>,
     /// The time, for as long as one batch of answers is looked at.
     now: Option<Instant>,
+    /// What others see of the transaction is behind.
+    moved: bool,
 }
 
 impl Clocked {
-    /// Just leased.
-    pub(super) fn new() -> Self {
+    /// Leased at this moment.
+    pub(super) fn new(leased: Instant) -> Self {
         Self {
-            leased: Instant::now(),
+            leased,
             asked: None,
-            requests: VecDeque::new(),
+            requests: Few::default(),
             open: false,
             ended: None,
             transaction: None,
             rested: None,
             now: None,
+            moved: false,
         }
     }
 
@@ -129,6 +135,13 @@ impl Clocked {
         metrics.queue.record(queue);
     }
 
+    /// Tells of the transaction, if that has begun, ended, or come to rest since the last time.
+    pub(super) fn tell(&mut self, record: &Record) {
+        if std::mem::take(&mut self.moved) {
+            record.transaction(self.transaction, self.rested);
+        }
+    }
+
     /// Nothing is outstanding. A copy can leave a request whose Sync the upstream ignored.
     pub(super) fn begins(&mut self) {
         self.requests.clear();
@@ -142,6 +155,7 @@ impl Clocked {
             let since = self.asked.take().unwrap_or_else(Instant::now);
             let rested = self.rested.take();
             self.transaction.get_or_insert(since);
+            self.moved = true;
             self.requests.push_back(Request {
                 since,
                 first: None,
@@ -187,6 +201,11 @@ impl Clocked {
         }
     }
 
+    /// The time, read once for each batch of answers.
+    pub(super) fn now(&mut self) -> Instant {
+        *self.now.get_or_insert_with(Instant::now)
+    }
+
     /// Another batch of answers is here.
     pub(super) fn batch(&mut self) {
         self.now = None;
@@ -225,7 +244,7 @@ impl Clocked {
 
     /// The session ends before its requests do.
     pub(super) fn abandoned(&mut self, outcome: Outcome, metrics: &Handle) {
-        for request in &mut self.requests {
+        for request in self.requests.iter_mut() {
             let waits = (self.leased, request.client);
             if let Some(marks) = request.marks.as_mut() {
                 marks.abandoned(metrics, outcome, waits);
@@ -263,7 +282,7 @@ impl Clocked {
     }
 
     fn count(&mut self, request: &Request, status: Status, metrics: &Handle) {
-        let now = *self.now.get_or_insert_with(Instant::now);
+        let now = self.now();
         let upstream = now.saturating_duration_since(request.since.max(self.leased));
         metrics.spend(Sum::UpstreamTime, upstream);
         if !request.client.is_zero() {
@@ -273,8 +292,9 @@ impl Clocked {
             let to_last = now.saturating_duration_since(request.since);
             let first = request.first.unwrap_or(now);
             let to_first = first.saturating_duration_since(request.since);
-            metrics.to_first.record(to_first);
-            metrics.to_last.record(to_last);
+            let (to_first, to_last) = (Took::new(to_first), Took::new(to_last));
+            metrics.to_first.count(to_first);
+            metrics.to_last.count(to_last);
             if let Some(known) = &request.known {
                 known.stats.sent(request.rows, request.bytes);
                 let queue = self.leased.saturating_duration_since(request.since);
@@ -286,6 +306,7 @@ impl Clocked {
                 known.stats.took(to_first, to_last, split);
             }
         }
+        self.moved = true;
         if status != Status::Idle {
             self.rested = Some(now);
         } else if let Some(since) = self.transaction.take() {
@@ -334,7 +355,7 @@ mod tests {
         let ms = Duration::from_millis;
         let asked = Instant::now();
         tokio::time::advance(ms(5)).await;
-        let mut clocked = Clocked::new();
+        let mut clocked = Clocked::new(Instant::now());
         clocked.asked(asked, &handle);
         clocked.executes(None, None);
         clocked.sent(Kind::Query, true);
@@ -371,7 +392,7 @@ mod tests {
         let metrics = Metrics::default();
         let handle = metrics.handle("d", "u");
         let ms = Duration::from_millis;
-        let mut clocked = Clocked::new();
+        let mut clocked = Clocked::new(Instant::now());
         clocked.asked(Instant::now(), &handle);
         for _ in 0..2 {
             clocked.executes(None, None);

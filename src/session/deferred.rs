@@ -121,14 +121,23 @@ fn is_empty(text: &[u8]) -> bool {
     text.iter().all(blank)
 }
 
-/// Whether a text begins like one: a look at one byte for all others. A comment may come first.
+/// Whether a text begins like one: a look at two bytes for all others. A comment may come first.
 fn may_be_block(text: &[u8]) -> bool {
-    let first = text.trim_ascii_start().first();
-    matches!(
-        first.map(u8::to_ascii_lowercase),
+    let mut bytes = text.trim_ascii_start().iter().map(u8::to_ascii_lowercase);
+    match bytes.next() {
         // A semicolon, or the end, may be all there is.
-        Some(b'b' | b's' | b'c' | b'e' | b'r' | b'a' | b'/' | b'-' | b';' | 0)
-    )
+        Some(b'/' | b'-' | b';' | 0) => true,
+        // BEGIN, START, COMMIT, END, ROLLBACK, ABORT.
+        Some(first @ (b'b' | b's' | b'c' | b'e' | b'r' | b'a')) => matches!(
+            (first, bytes.next()),
+            (b'b', Some(b'e'))
+                | (b's', Some(b't'))
+                | (b'c' | b'r', Some(b'o'))
+                | (b'e', Some(b'n'))
+                | (b'a', Some(b'b'))
+        ),
+        _ => false,
+    }
 }
 
 impl Held {

@@ -74,7 +74,7 @@ impl Errand {
         let Ok(lease) = self.pool.lease().await else {
             return;
         };
-        let mut held = Held::new(lease, None);
+        let mut held = Held::new(lease, None, Instant::now());
         if !held.bring_to(&self.settings).await {
             held.lease
                 .discard("it could not be brought to a client's settings");
@@ -87,7 +87,10 @@ impl Errand {
         let answered = poll_fn(|cx| held.poll_fill(cx, &mut self.filling)).await;
         match answered {
             Ok(status) => {
-                if let Err(why) = self.filling.finish(status, &held.lease, &self.caching) {
+                if let Err(why) =
+                    self.filling
+                        .finish(status, &held.lease, (&self.caching, Instant::now()))
+                {
                     tracing::debug!(reason = why.as_str(), "an errand of the cache kept nothing");
                     if matches!(why, Reason::NotClean | Reason::OversizedResult) {
                         known.failed_apart();

@@ -129,7 +129,7 @@ impl Filling {
         }
     }
 
-    /// The request's ReadyForQuery, from this upstream.
+    /// The request's ReadyForQuery, from this upstream, which came by now.
     ///
     /// # Errors
     /// Why nothing was stored.
@@ -137,14 +137,14 @@ impl Filling {
         self,
         status: Status,
         lease: &Lease,
-        caching: &Caching,
+        (caching, now): (&Caching, Instant),
     ) -> Result<(), Reason> {
         match self.into {
             // It may run under defaults that others do not have any more.
             Into::Entry(_) if !lease.is_current() => Err(Reason::Stale),
             // What a transaction sees may be its own.
             Into::Entry(_) if status != Status::Idle => Err(Reason::Transaction),
-            Into::Entry(fill) => fill.commit(Instant::now()).map(|_entry| ()),
+            Into::Entry(fill) => fill.commit(now).map(|_entry| ()),
             Into::Comparison {
                 expected,
                 rows,

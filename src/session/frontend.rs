@@ -9,6 +9,7 @@ use super::link::Link;
 use super::lookup::has_own_type;
 use super::refuse;
 use super::state::{Meant, Work};
+use crate::invalidate::Moment;
 use crate::sql::effect::{self, Effect};
 use crate::wire::frame::{self, FrameError, HEADER_BYTES, Header};
 use crate::wire::replies::{Kind, Show};
@@ -155,6 +156,7 @@ impl Link<'_> {
             b'C' => self.close(frame, scratch),
             b'S' => {
                 self.resettle(scratch);
+                self.ask_locks(Moment::Sync, scratch);
                 self.held.expect(Kind::Sync, Show::Forward, Note::None);
                 Ok(Next::Raw(frame.here()))
             }
@@ -191,6 +193,9 @@ impl Link<'_> {
         }
         self.resettle(scratch);
         self.state.unnamed = None;
+        if meant.work.as_deref().is_some_and(only_commits) {
+            self.ask_locks_apart(scratch);
+        }
         self.writes(&meant);
         let Some(work) = meant.work else {
             self.held.lease.unnamed = 0;
@@ -355,6 +360,9 @@ impl Link<'_> {
         if ends && self.held.is_refused() {
             return self.refuse_again(frame, scratch);
         }
+        if meant.work.as_deref().is_some_and(only_commits) {
+            self.ask_locks(Moment::Commit, scratch);
+        }
         self.writes(&meant);
         self.held
             .expect(Kind::Execute, Show::Forward, running(meant.work));
@@ -445,6 +453,11 @@ fn ends_transaction(work: &[effect::Statement]) -> bool {
             Effect::Commit { .. } | Effect::Rollback { .. } | Effect::RollbackTo(_)
         )
     })
+}
+
+/// One statement, and it is COMMIT.
+fn only_commits(work: &[effect::Statement]) -> bool {
+    work.len() == 1 && any_effect(work, |effect| matches!(effect, Effect::Commit { .. }))
 }
 
 fn reads_sequence(work: &[effect::Statement]) -> bool {

@@ -21,6 +21,7 @@ use tokio::time::Instant;
 pub use users::{NoRandom, Users};
 
 use crate::config::Database;
+use crate::metrics::logins::Failure;
 use crate::pool::error::ConnectError;
 use crate::pool::upstream::Credential;
 use crate::stream::Stream;
@@ -173,6 +174,23 @@ pub async fn greet<U: Upstreams>(
     }
 }
 
+/// Refuses a connection, once it has said what it is: libpq shows no error that comes before the
+/// answer to its request for TLS (CVE-2024-10977). A cancel is not refused: a client that is in, perhaps
+/// one of those that are too many, is waiting for it.
+pub async fn turn_away(tcp: TcpStream, tls: &Acceptor, refusal: PgError) -> Option<Greeting> {
+    match Box::pin(open::open(tcp, tls)).await {
+        Ok(open::Opened::Cancel { pid, key, stream }) => {
+            Some(Greeting::Cancel { pid, key, stream })
+        }
+        Ok(open::Opened::Startup { client, .. }) => {
+            told(client, refusal.into()).await;
+            None
+        }
+        // It has been told, or is gone.
+        Err(_) => None,
+    }
+}
+
 /// Sends an error to the client in its last moment.
 async fn told(mut client: Client, error: GreetError) -> GreetError {
     match &error {
@@ -185,6 +203,32 @@ async fn told(mut client: Client, error: GreetError) -> GreetError {
         | GreetError::TimedOut => {}
     }
     error
+}
+
+impl GreetError {
+    /// How it is counted; who hung up has not tried.
+    pub fn failure(&self) -> Option<Failure> {
+        Some(match self {
+            Self::HungUp => return None,
+            Self::Io(_) => Failure::Lost,
+            Self::Tls(_) => Failure::Tls,
+            Self::Nonsense(_) => Failure::Protocol,
+            Self::TimedOut => Failure::Timeout,
+            Self::Refused(error) => match (error.trouble, error.code) {
+                (Some(trouble), _) => Failure::of(trouble),
+                (None, "28P01") => Failure::Password,
+                (None, "28000") => Failure::Certificate,
+                (None, _) => Failure::Protocol,
+            },
+            // Asked on the client's behalf, with its own password.
+            Self::Upstream(error @ ConnectError::Refused { .. })
+                if error.sqlstate().starts_with("28") =>
+            {
+                Failure::Password
+            }
+            Self::Upstream(_) => Failure::Upstream,
+        })
+    }
 }
 
 impl From<PgError> for GreetError {

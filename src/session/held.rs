@@ -12,7 +12,7 @@ use super::heal::Series;
 use super::lookup::Learning;
 use super::outbox::Outbox;
 use super::pin::Pins;
-use super::serve::Asking;
+use super::plan::{Asking, Foreseen};
 use super::settings::Staged;
 use super::state::Named;
 use crate::cache::generation::Generations;
@@ -66,6 +66,11 @@ pub(super) enum Note {
     Settings,
     /// The client's Describe of a statement whose description is remembered.
     Described(Box<Learning>),
+    /// Our question what the transaction has locked; it ends with the group that is so many ahead.
+    Locks {
+        ahead: usize,
+        row: Option<Box<[u8]>>,
+    },
     /// Sent to fail: this error takes the place of the upstream's.
     Refused(Box<PgError>),
 }
@@ -152,16 +157,25 @@ pub(super) struct Held {
     /// Why the first request was not answered from the cache, and since when it waits, until it is
     /// counted.
     pub(super) asked: Option<(Reason, Instant)>,
+    /// What the first text of the request is, if it was looked at already.
+    pub(super) foreseen: Option<Foreseen>,
     /// What the client asked of the cache and was not understood.
     pub(super) complaints: Vec<String>,
     /// What the client is told of its request, if it wants to be.
     pub(super) explained: Option<Box<Explained>>,
     /// The BEGIN that was held back, while our settings query may still fail.
     pub(super) begun: Option<Box<[u8]>>,
+    /// An answer of the server is to be read that tells what is locked.
+    pub(super) asks_locks: bool,
 }
 
 impl Held {
-    pub(super) fn new(lease: Lease, generations: Option<&Arc<Generations>>) -> Self {
+    /// `leased` is when it was.
+    pub(super) fn new(
+        lease: Lease,
+        generations: Option<&Arc<Generations>>,
+        leased: Instant,
+    ) -> Self {
         let pid = i32::from_be_bytes(lease.record.cancel.pid.to_be_bytes());
         let writes = generations.map(|generations| Writes::new(Arc::clone(generations), pid));
         let settings = Staged::new(Arc::clone(&lease.settings));
@@ -186,12 +200,14 @@ impl Held {
             may_change_lexing: false,
             turn: Turn::Running,
             writes,
-            clocked: Clocked::new(),
+            clocked: Clocked::new(leased),
             filling: None,
             asked: None,
+            foreseen: None,
             complaints: Vec::new(),
             explained: None,
             begun: None,
+            asks_locks: false,
         }
     }
 
@@ -215,6 +231,7 @@ impl Held {
         let ignored = self.replies.push(Entry { kind, show, note });
         if show != Show::Hide {
             self.clocked.sent(kind, ignored.is_none());
+            self.clocked.tell(&self.lease.record);
         }
         let asks = matches!(kind, Kind::Query | Kind::FunctionCall | Kind::Sync);
         if asks
@@ -233,7 +250,9 @@ impl Held {
             filling.started(self.clocked.leased());
         }
         self.complaints = asking.complaints;
-        self.asked = asking.reason.map(|reason| (reason, asking.at));
+        self.foreseen = asking.foreseen;
+        let at = asking.at.unwrap_or(self.clocked.leased());
+        self.asked = asking.reason.map(|reason| (reason, at));
     }
 
     /// The client's first message while nothing is outstanding.

@@ -77,6 +77,9 @@ pub(super) struct Desk<'a> {
     pub(super) state: &'a mut State,
     /// The upstream's user.
     pub(super) user: &'a str,
+    /// Inside of a transaction of which no upstream knows yet: what is not there is got apart from it, and
+    /// only as an entry.
+    pub(super) begun: bool,
     pub(super) now: Instant,
 }
 
@@ -127,6 +130,9 @@ impl Desk<'_> {
             return Err(Reason::Volatile);
         }
         let stamp = self.stamp(&decision, &resolved)?;
+        let shadow = self.caching.standing().policy().mode == Mode::Shadow;
+        // What is only watched is never served, and says nothing about whether it would be.
+        let rare = !self.begun && !shadow && query.known.is_rare();
         let cache = &self.caching.shared.cache;
         let lookup = with_key(|key| {
             key::result_key(key, context, query.text, query.types, bind.as_ref())
@@ -137,17 +143,21 @@ impl Desk<'_> {
                 stamp: &stamp,
                 life: decision.life,
                 describe: query.describe,
+                rare,
             };
             Ok(match query.followed {
                 Some(follow) => cache.after(follow, &ask, self.now),
                 None => cache.lookup(&ask, self.now),
             })
         })?;
+        if let Lookup::Miss { fill: Some(_), .. } = &lookup {
+            query.known.fills();
+        }
         Ok(Looked {
             lookup,
             resolved,
             explain: self.context().switches.explain,
-            shadow: self.caching.standing().policy().mode == Mode::Shadow,
+            shadow,
         })
     }
 
@@ -257,6 +267,7 @@ impl Learning {
             stamp: &self.stamp,
             life: DESCRIPTION_LIFE,
             describe: true,
+            rare: false,
         };
         let described = Described {
             parameters: &parameters,

@@ -21,6 +21,7 @@ mod explain;
 mod farewell;
 mod filling;
 mod follow;
+mod footprint;
 mod form;
 mod frontend;
 pub mod greet;
@@ -35,6 +36,7 @@ mod outbox;
 mod parameters;
 mod params;
 mod pin;
+mod plan;
 mod prepared;
 mod reading;
 pub mod refuse;
@@ -64,8 +66,8 @@ use self::end::End;
 use self::held::Held;
 use self::link::Link;
 use self::pin::Pins;
+use self::plan::Asking;
 use self::refuse::Rules;
-use self::serve::Asking;
 use self::state::State;
 use self::waiting::Patience;
 use crate::config::PoolMode;
@@ -122,6 +124,7 @@ impl Session {
             }
         }
         self.relay().await?;
+        self.tell_name();
         if self.settle_at_once() {
             return Ok(());
         }
@@ -192,10 +195,12 @@ impl Session {
 
     /// Takes an idle upstream, if there is one and nobody waits for it.
     fn acquire_at_once(&mut self) -> bool {
-        let lease = self.pool.lease_at_once();
-        let asked = self.asking.as_ref().map(|asking| asking.at);
+        // One look at the clock: nothing is waited for in between.
+        let asked = self.asking.as_ref().and_then(|asking| asking.at);
+        let now = asked.unwrap_or_else(Instant::now);
+        let lease = self.pool.lease_at_once(now);
         lease.is_some_and(|lease| {
-            self.hold(lease, asked.unwrap_or_else(Instant::now));
+            self.hold(lease, now, now);
             true
         })
     }
@@ -203,8 +208,10 @@ impl Session {
     /// Gets an upstream; false when the client was told that there is none, and its request is gone.
     async fn acquire(&mut self) -> Result<bool, End> {
         let pool = Arc::clone(&self.pool);
-        let asked = self.asking.as_ref().map(|asking| asking.at);
-        let asked = asked.unwrap_or_else(Instant::now);
+        let asked = match self.asking.as_mut() {
+            Some(asking) => *asking.at.get_or_insert_with(Instant::now),
+            None => Instant::now(),
+        };
         let lease = {
             let mut lease = std::pin::pin!(pool.lease());
             let mut queued = false;
@@ -225,7 +232,7 @@ impl Session {
         self.registered.handle().waits(Waits::No);
         match lease? {
             Some(Ok(lease)) => {
-                self.hold(lease, asked);
+                self.hold(lease, asked, Instant::now());
                 Ok(true)
             }
             Some(Err(error)) => Err(End::Refused(Box::new(error.into()))),
@@ -260,8 +267,9 @@ impl Session {
     /// The client cancelled a request that was still waiting: as if its first statement had been
     /// cancelled before it did anything.
     async fn skip_request(&mut self) -> Result<(), End> {
-        let out = self.client.out.buffer();
-        PgError::error("57014", "canceling statement due to user request").encode(out);
+        let error = PgError::error("57014", "canceling statement due to user request");
+        self.pool.metrics.errors.count(&error.body());
+        error.encode(self.client.out.buffer());
         self.trace_unserved(Outcome::Failed(*b"57014"));
         loop {
             let Some(header) = frame::frontend_header(self.client.inbox.bytes())? else {
@@ -290,12 +298,12 @@ impl Session {
     }
 
     /// Takes the upstream into use: brings it to the client's settings, with the next request.
-    fn hold(&mut self, lease: Lease, asked: Instant) {
+    fn hold(&mut self, lease: Lease, asked: Instant, leased: Instant) {
         let statements = self.state.statements.len();
         self.registered.handle().hold(&lease.record, statements);
         let generations = self.caching.as_ref();
         let generations = generations.map(|_| self.pool.catalog.generations());
-        let mut held = Box::new(Held::new(lease, generations));
+        let mut held = Box::new(Held::new(lease, generations, leased));
         held.clocked.asked(asked, &self.pool.metrics);
         if self.rules.mode == PoolMode::Session {
             held.pins = Pins::session_mode();

@@ -46,7 +46,7 @@ impl From<LeaseError> for Refused {
             LeaseError::Exhausted(error) => error.into(),
             LeaseError::Connect(error) => {
                 let mut frame = Vec::new();
-                error.encode(&mut frame);
+                error.encode_for_known(&mut frame);
                 Self {
                     frame,
                     message: error.to_string(),
@@ -61,19 +61,16 @@ impl Session {
     /// first, then the upstream's parameters, the cancel key, and that it may begin.
     ///
     /// # Errors
-    /// The stream comes back with what its client has to be told.
+    /// The stream comes back with what is still to be sent, and what its client has to be told then.
     pub async fn open(
         (stream, pending): (Stream, Vec<u8>),
         startup: &[Parameter],
         (found, caching): (Found, Option<Arc<Caching>>),
         registered: Registered,
-    ) -> Result<Box<Self>, (Stream, Refused)> {
+    ) -> Result<Box<Self>, ((Stream, Vec<u8>), Refused)> {
         let (settings, reported) = match effect_of(&found.pool, startup).await {
             Ok(effect) => effect,
-            Err(mut refused) => {
-                refused.frame.splice(..0, pending);
-                return Err((stream, refused));
-            }
+            Err(refused) => return Err(((stream, pending), refused)),
         };
         let mut client = Client::new(stream);
         let out = client.out.buffer();
@@ -138,7 +135,7 @@ async fn effect_of(pool: &Arc<Pool>, startup: &[Parameter]) -> Result<Effect, Re
 }
 
 async fn try_on_upstream(pool: &Arc<Pool>, mut settings: Settings) -> Result<Effect, Refused> {
-    let mut held = Held::new(pool.lease().await?, None);
+    let mut held = Held::new(pool.lease().await?, None, tokio::time::Instant::now());
     let sql = held.settings.now().difference(&settings);
     if !sql.is_empty() {
         match held.ask(&sql).await {

@@ -11,7 +11,7 @@ use crate::pool::statements::{Identity, Statement, fresh_id};
 use crate::sql::effect::{self, Effect};
 use crate::wire::error::PgError;
 use crate::wire::frame;
-use crate::wire::replies::{Kind, Show};
+use crate::wire::replies::{Kind, Show, Status};
 use crate::wire::trouble;
 
 /// A statement name that no upstream has.
@@ -65,7 +65,12 @@ impl Link<'_> {
             id,
             made,
         };
-        if !made {
+        if !made && self.held.replies.status() == Status::Failed {
+            // Only the end of the transaction can be parsed now, which the upstream has to judge.
+            frame::push(scratch, b'P', &[b"\0", body]);
+            self.held.lease.unnamed = u64::MAX;
+            self.held.expect(Kind::Parse, Show::Forward, note);
+        } else if !made {
             // It is there already; a Close of nothing takes its place in the pipeline.
             frame::push(scratch, b'C', &[b"S", NO_STATEMENT]);
             self.held.expect(Kind::Close, Show::As(b'1'), note);
@@ -240,6 +245,7 @@ impl Link<'_> {
             Note::None
             | Note::Duplicate { .. }
             | Note::Settings
+            | Note::Locks { .. }
             | Note::Described(_)
             | Note::Refused(_) => {}
         }

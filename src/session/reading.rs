@@ -8,9 +8,11 @@ use tokio::time::Instant;
 use super::caching::Caching;
 use super::clocked;
 use super::explain::{self, Explained};
+use super::footprint;
 use super::frontend::Frame;
 use super::link::Link;
 use super::lookup::{Desk, Learning, Query, may_be_read};
+use super::plan::Foreseen;
 use super::shapes::Known;
 use super::state::{self, Meant, Reading};
 use super::traced;
@@ -21,19 +23,20 @@ use crate::pool::state::{Reported, Setting, Settings};
 use crate::reason::Reason;
 use crate::sql::class::Kind as ClassKind;
 use crate::sql::effect::{Effect, Hidden, Statement};
+use crate::sql::shape::memo::Memo;
 use crate::sql::shape::{Shape, Shaper};
 use crate::wire::frame;
 use crate::wire::replies::Status;
 
 thread_local! {
-    /// Its buffers serve one text after the other, so an idle client needs none.
-    static SHAPER: RefCell<Shaper> = RefCell::default();
+    /// Its buffers, and what it remembers, serve one text after the other: an idle client needs none.
+    static MEMO: RefCell<Memo> = RefCell::default();
 }
 
 /// Cuts a text to its shape, and gives what is made of that.
 pub(super) fn shaped<T>(text: &[u8], make: impl FnOnce(&Shape<'_>) -> T) -> T {
-    SHAPER.with(|shaper| match shaper.try_borrow_mut() {
-        Ok(mut shaper) => make(&shaper.read(text, true)),
+    MEMO.with(|memo| match memo.try_borrow_mut() {
+        Ok(mut memo) => make(&memo.read(text)),
         // Inside of another one; it does not happen, and costs an allocation if it does.
         Err(_) => make(&Shaper::default().read(text, true)),
     })
@@ -52,7 +55,7 @@ impl Caching {
 impl Link<'_> {
     /// What the text of a Query means, or of a Parse behind its name. With `keep`, for later
     /// requests as well.
-    pub(super) fn read(&self, frame: &Frame<'_>, keep: bool) -> (Meant, Option<Arc<Reading>>) {
+    pub(super) fn read(&mut self, frame: &Frame<'_>, keep: bool) -> (Meant, Option<Arc<Reading>>) {
         let (mut meant, reading) = self.meaning(frame, keep);
         if self.pool.metrics.tracer.is_some()
             && frame.whole
@@ -63,7 +66,9 @@ impl Link<'_> {
         (meant, reading)
     }
 
-    fn meaning(&self, frame: &Frame<'_>, keep: bool) -> (Meant, Option<Arc<Reading>>) {
+    fn meaning(&mut self, frame: &Frame<'_>, keep: bool) -> (Meant, Option<Arc<Reading>>) {
+        // Of the first text of the request that was looked up, and of no other.
+        let foreseen = self.held.foreseen.take();
         if !frame.whole {
             let work = state::opaque();
             return (
@@ -120,22 +125,18 @@ impl Link<'_> {
                 None,
             );
         }
-        shaped(text, |shape| {
-            let known = caching.known(text, shape);
-            let plain = snapshot.is_some_and(|snapshot| {
-                known
-                    .resolve(snapshot, self.pool.catalog.generations())
-                    .plain
-            });
-            let work = if plain { None } else { analyze() };
-            let reading = keep.then(|| Arc::new(Reading::new(shape)));
-            let meant = Meant {
-                work,
-                known: Some(known),
-                traced: None,
-            };
-            (meant, reading)
-        })
+        let see = || {
+            shaped(text, |shape| Foreseen {
+                known: caching.known(text, shape),
+                reading: keep.then(|| Arc::new(Reading::new(shape))),
+            })
+        };
+        debug_assert!(foreseen.as_ref().is_none_or(|first| first.is(&see())));
+        let Foreseen { known, reading } = foreseen.unwrap_or_else(see);
+        let generations = self.pool.catalog.generations();
+        let plain = snapshot.is_some_and(|snapshot| known.resolve(snapshot, generations).plain);
+        let work = if plain { None } else { analyze() };
+        (Meant::of(work, known), reading)
     }
 
     /// Whether it is open where the server will see a literal end: something that may change that is
@@ -181,6 +182,7 @@ impl Link<'_> {
             caching,
             state: self.state,
             user: self.pool.user(),
+            begun: false,
             now: Instant::now(),
         }
         .learn(query)
@@ -228,6 +230,11 @@ impl Link<'_> {
                     WriteSet::Relations(list) => {
                         writes.touch(Touch::Relations(list), resolved.epoch);
                     }
+                    WriteSet::Everything(why)
+                        if footprint::is_told(known, why, snapshot, self.caching) =>
+                    {
+                        writes.touch(Touch::Unseen, resolved.epoch);
+                    }
                     WriteSet::Everything(_) => writes.touch(Touch::Everything, resolved.epoch),
                     WriteSet::Definitions => writes.touch(Touch::Definitions, resolved.epoch),
                 }
@@ -262,7 +269,7 @@ impl Link<'_> {
         if wanted && self.held.explained.is_none() {
             self.held.explained = Some(Box::new(Explained {
                 reason,
-                object: explain::object(caching, known, reason),
+                object: explain::object(caching, known, reason, self.held.pins),
                 asked,
                 leased: self.held.clocked.leased().max(asked),
             }));

@@ -10,9 +10,13 @@ use crate::cache::entry::Entry;
 use crate::cache::generation::{Live, Moved};
 use crate::catalog::WriteSet;
 use crate::metrics::shape::ShapeCounts;
+use crate::reason::Reason;
 
 /// Rows of a report: more than anybody reads, and little enough to be kept for a slow reader.
 const ROWS_MAX: usize = 2_000;
+
+/// What is said of a shape whose questions hardly ever come twice.
+const RARE: &str = "hardly ever asked twice, kept when it is";
 
 /// How much of a shape is shown.
 const SHAPE_SHOWN_MAX: usize = 1_000;
@@ -205,6 +209,10 @@ fn query(database: &Database, known: &Known) -> QueryReport {
         });
         match object {
             Some(object) => format!("{}: {object}", reason.as_str()),
+            // Its first question was not even meant to make the second a hit.
+            None if reason == Reason::Miss && known.is_rare() => {
+                format!("{}: {RARE}", reason.as_str())
+            }
             None => reason.as_str().to_owned(),
         }
     });

@@ -18,48 +18,18 @@ use super::explain;
 use super::filling::Filling;
 use super::form::Form;
 use super::lookup::{Desk, Looked, Query};
+use super::plan::{Asking, Foreseen, Plan, Waited, upstream};
 use super::reading::{is_readable, shaped};
 use super::shapes::Known;
 use super::state::{Meant, NAMES_MAX, Reading};
 use super::traced;
 use crate::cache::entry::Entry;
 use crate::cache::rules::Hint;
-use crate::cache::{Fill, Follow, Lookup};
+use crate::cache::{Fill, Lookup};
 use crate::export::parent::Parent;
 use crate::pool::Pool;
 use crate::reason::Reason;
 use crate::wire::frame;
-
-/// What is to be done with the request at the front.
-pub(super) enum Plan {
-    /// It is answered.
-    Answered,
-    /// Another client is getting the same answer, or it is being got beside this session.
-    Wait(Waited),
-    /// The upstream answers it, and the answer may be kept.
-    Upstream(Asking),
-}
-
-/// An answer in the making that a request waits for, or has waited for.
-#[derive(Debug)]
-pub(super) struct Waited {
-    pub(super) follow: Follow,
-    /// When the request was first looked at.
-    since: Instant,
-    /// It is made for this request, apart from its transaction: why it was not there before.
-    apart: Option<Reason>,
-}
-
-/// A request that an upstream answers, and why the cache does not.
-#[derive(Debug)]
-pub(super) struct Asking {
-    pub(super) reason: Option<Reason>,
-    /// When it was looked at.
-    pub(super) at: Instant,
-    /// What the client asked of the cache and was not understood.
-    pub(super) complaints: Vec<String>,
-    pub(super) filling: Option<Box<Filling>>,
-}
 
 impl Session {
     /// Answers the request at the front of the inbox from memory, if that is possible.
@@ -77,7 +47,6 @@ impl Session {
         let plan = read.map(|(asked, bytes)| {
             let mut clerk = Clerk {
                 status: self.deferred.status().byte(),
-                begun: matches!(self.deferred, Deferred::Begun { .. }),
                 out: self.client.out.buffer(),
                 waited,
                 complaint: None,
@@ -86,6 +55,7 @@ impl Session {
                     caching: &caching,
                     state: &mut self.state,
                     user: self.pool.user(),
+                    begun: matches!(self.deferred, Deferred::Begun { .. }),
                     now,
                 },
                 pool: &self.pool,
@@ -93,12 +63,16 @@ impl Session {
             (clerk.serve(&asked), bytes)
         });
         self.client.inbox = inbox;
-        let (plan, bytes) = plan?;
-        if matches!(plan, Plan::Answered) {
-            self.client.inbox.advance(bytes);
-            if let Deferred::Begun { read, .. } = &mut self.deferred {
-                *read = true;
+        let (mut plan, bytes) = plan?;
+        match &mut plan {
+            Plan::Answered => {
+                self.client.inbox.advance(bytes);
+                if let Deferred::Begun { read, .. } = &mut self.deferred {
+                    *read = true;
+                }
             }
+            Plan::Upstream(asking) => asking.at = Some(now),
+            Plan::Wait(_) => {}
         }
         Ok(plan)
     }
@@ -108,8 +82,6 @@ impl Session {
 struct Clerk<'a> {
     /// For ReadyForQuery.
     status: u8,
-    /// Inside of a transaction of which no upstream knows yet.
-    begun: bool,
     out: &'a mut Vec<u8>,
     waited: Option<&'a Waited>,
     /// What the hint said that was not understood.
@@ -118,25 +90,6 @@ struct Clerk<'a> {
     parent: Option<Parent>,
     desk: Desk<'a>,
     pool: &'a Arc<Pool>,
-}
-
-impl Asking {
-    /// Nothing is kept of it.
-    pub(super) fn because(reason: Option<Reason>) -> Self {
-        Self {
-            reason,
-            at: Instant::now(),
-            complaints: Vec::new(),
-            filling: None,
-        }
-    }
-
-    fn keeping(reason: Reason, filling: Filling) -> Self {
-        Self {
-            filling: Some(Box::new(filling)),
-            ..Self::because(Some(reason))
-        }
-    }
 }
 
 /// A statement that a request parses.
@@ -153,11 +106,6 @@ struct Answers<'a> {
     entry: Option<&'a Entry>,
     description: Option<&'a Entry>,
     parsed: Option<Parsed>,
-}
-
-/// The upstream answers, and nothing is kept.
-fn upstream(reason: Reason) -> Plan {
-    Plan::Upstream(Asking::because(Some(reason)))
 }
 
 impl Clerk<'_> {
@@ -200,7 +148,7 @@ impl Clerk<'_> {
                 describe: true,
                 followed: self.waited.map(|waited| &waited.follow),
             };
-            match self.desk.look(query) {
+            let plan = match self.desk.look(query) {
                 Err(reason) => upstream(reason),
                 Ok(looked) => self.looked(query, looked, |clerk, entry| {
                     if !entry.frames(clerk.out, true) {
@@ -210,7 +158,11 @@ impl Clerk<'_> {
                     clerk.desk.state.unnamed = None;
                     true
                 }),
-            }
+            };
+            plan.foreseeing(|| Foreseen {
+                known: Arc::clone(&known),
+                reading: None,
+            })
         })
     }
 
@@ -260,7 +212,11 @@ impl Clerk<'_> {
                     reading: Arc::new(Reading::new(shape)),
                 })
             };
-            self.subject(form, steps, query, &parsed)
+            let plan = self.subject(form, steps, query, &parsed);
+            plan.foreseeing(|| Foreseen {
+                known: Arc::clone(&known),
+                reading: Some(Arc::new(Reading::new(shape))),
+            })
         })
     }
 
@@ -374,8 +330,8 @@ impl Clerk<'_> {
             Lookup::Miss {
                 fill: Some(fill),
                 why,
-            } if self.begun => self.apart(query, fill, why.reason(), looked.shadow),
-            Lookup::Miss { .. } if self.begun => upstream(Reason::Transaction),
+            } if self.desk.begun => self.apart(query, fill, why.reason(), looked.shadow),
+            Lookup::Miss { .. } if self.desk.begun => upstream(Reason::Transaction),
             Lookup::Miss { fill: None, why } => upstream(why.reason()),
             Lookup::Miss {
                 fill: Some(fill),
@@ -395,7 +351,12 @@ impl Clerk<'_> {
         let reason = apart.unwrap_or(Reason::Hit);
         let metrics = &self.pool.metrics;
         clocked::count(metrics, known, reason);
-        clocked::answered((metrics, known), entry, reason, (self.since(), self.begun));
+        clocked::answered(
+            (metrics, known),
+            entry,
+            reason,
+            (self.since(), self.desk.begun),
+        );
         let times = (self.since(), self.waited.is_some());
         let ended = (reason, entry.row_count);
         traced::answered(metrics, (known, self.parent), ended, times);

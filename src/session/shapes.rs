@@ -2,7 +2,7 @@
 
 use std::collections::HashMap;
 use std::hash::BuildHasher;
-use std::sync::atomic::{AtomicU64, Ordering::Relaxed};
+use std::sync::atomic::{AtomicU32, AtomicU64, Ordering::Relaxed};
 use std::sync::{Arc, OnceLock, PoisonError, RwLock};
 
 use arc_swap::ArcSwapOption;
@@ -32,6 +32,11 @@ const OVERHEAD_BYTES: usize = 1024 + size_of::<ShapeStats>();
 /// hundredth more at most.
 const NOT_APART: u64 = 100;
 
+/// After so many entries of a shape none of which was served, one is made only for a question that
+/// comes a second time. To make one costs about as much as a tenth of an answer from memory saves, and
+/// an application that has just started asks some hundred different questions before it repeats any.
+const UNSERVED_MAX: u32 = 1_000;
+
 /// The texts of one shape.
 #[derive(Debug)]
 pub(super) struct Known {
@@ -49,6 +54,9 @@ pub(super) struct Known {
     not_apart: AtomicU64,
     /// The number of the results of this shape; it is part of their keys.
     group: AtomicU64,
+    /// Entries begun since one was served last, and how many had been served by then.
+    unserved: AtomicU32,
+    served: AtomicU64,
 }
 
 /// The number of the next group of results.
@@ -79,6 +87,8 @@ impl Known {
             fingerprint: OnceLock::new(),
             not_apart: AtomicU64::new(0),
             group: AtomicU64::new(GROUPS.fetch_add(1, Relaxed)),
+            unserved: AtomicU32::new(0),
+            served: AtomicU64::new(0),
         }
     }
 
@@ -128,6 +138,24 @@ impl Known {
     /// a second time in its transaction, so the next ones are not run apart.
     pub(super) fn failed_apart(&self) {
         self.not_apart.store(NOT_APART, Relaxed);
+    }
+
+    /// An entry is begun.
+    pub(super) fn fills(&self) {
+        let served = self.stats.hits();
+        if self.served.swap(served, Relaxed) == served {
+            let more = |count: u32| Some(count.saturating_add(1).min(UNSERVED_MAX));
+            let _always = self.unserved.fetch_update(Relaxed, Relaxed, more);
+        } else {
+            self.unserved.store(1, Relaxed);
+        }
+    }
+
+    /// Whether its questions hardly ever come twice, by all that is known: of many entries none was
+    /// served. The first that is makes it like any other again.
+    pub(super) fn is_rare(&self) -> bool {
+        self.unserved.load(Relaxed) >= UNSERVED_MAX
+            && self.served.load(Relaxed) == self.stats.hits()
     }
 
     /// The number that its results have now.

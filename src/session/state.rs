@@ -53,6 +53,17 @@ pub(super) struct Meant {
     pub(super) traced: Option<Arc<Traced>>,
 }
 
+impl Meant {
+    /// Without spans.
+    pub(super) fn of(work: Work, known: Arc<Known>) -> Self {
+        Self {
+            work,
+            known: Some(known),
+            traced: None,
+        }
+    }
+}
+
 /// What of a statement's text a cache key is made of.
 #[derive(Debug)]
 pub(super) struct Reading {
@@ -105,6 +116,8 @@ pub(super) struct State {
     pub(super) startup_reported: Arc<Reported>,
     /// The values last reported to the client.
     pub(super) reported: Arc<Reported>,
+    /// Among them the client's name is another now, of which others are not told yet.
+    pub(super) renamed: bool,
     pub(super) statements: HashMap<Box<[u8]>, Named, RandomState>,
     pub(super) unnamed: Option<Unnamed>,
     /// What the unnamed portal does when executed.
@@ -123,6 +136,7 @@ impl State {
             startup,
             startup_reported: Arc::clone(&reported),
             reported,
+            renamed: false,
             statements: HashMap::default(),
             unnamed: None,
             portal: Meant::default(),

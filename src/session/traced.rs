@@ -296,10 +296,10 @@ impl Session {
         let Some(mut mark) = mark(metrics, (known.as_ref(), traced.as_ref()), reason) else {
             return;
         };
-        mark.since = asking.at;
         let until = Instant::now();
+        mark.since = asking.at.unwrap_or(until);
         let split = Split {
-            queue: until.saturating_duration_since(asking.at),
+            queue: until.saturating_duration_since(mark.since),
             ..Split::default()
         };
         mark.send(tracer, until, split, (0, outcome));

@@ -149,7 +149,13 @@ fn load_identity(
     };
     let mut config = builder
         .with_single_cert(chain.clone(), key_der)
-        .map_err(|error| Error::file("TLS certificate", cert, error))?;
+        .map_err(|error| {
+            if matches!(error, rustls::Error::InconsistentKeys(_)) {
+                let text = "is not the certificate's; name the key that it was made with";
+                return Error::file("TLS key", key, text);
+            }
+            Error::file("TLS certificate", cert, error)
+        })?;
     // The key was read and checked too, so that a bad pair is reported even if only the key changed.
     if let Some(old) = old.filter(|old| old.chain == chain && old.client_ca == client_ca) {
         return Ok(old);

@@ -211,7 +211,7 @@ async fn reload_keeps_the_old_certificate_when_the_new_one_is_bad() {
         assert!(Arc::ptr_eq(&now, &before));
     };
     std::fs::copy(files.path("other.key"), files.path("server.key")).unwrap();
-    keeps("");
+    keeps("is not the certificate's");
     std::fs::write(files.path("server.pem"), "nonsense").unwrap();
     keeps("no PEM certificate");
     std::fs::remove_file(files.path("server.pem")).unwrap();

@@ -4,6 +4,7 @@
 //! is a tag with its raw bytes, a **message** is decoded.
 
 pub mod auth;
+pub mod condition;
 pub mod error;
 pub mod frame;
 pub mod replies;

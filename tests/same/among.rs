@@ -405,7 +405,7 @@ fn writes() -> Vec<Script> {
             .query(ITEMS)
             .query("merge into item using (values (1)) v (id) on item.id = v.id when matched then update set name = 'm'")
             .query(ITEMS)
-            .query("explain (analyze, costs off, timing off, summary off) delete from item where id = 1")
+            .query("explain (analyze, buffers off, costs off, timing off, summary off) delete from item where id = 1")
             .query(ITEMS)
             .round(&whole("insert into item values ($1, $2, null) on conflict (id) do update set name = excluded.name", &["2", "up"]))
             .round(&whole(ITEMS, &[]))

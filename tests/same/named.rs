@@ -47,6 +47,19 @@ fn named() -> Vec<Script> {
             ])
             .round(&[bind("", "s2", &["6"]), execute("", 0)])
             .round(&use_s1("7")),
+        script("a known text parsed in a failed transaction")
+            .round(std::slice::from_ref(&add))
+            .round(&[parse("out", "rollback")])
+            .query("begin")
+            .query("select 1/0")
+            .round(&[
+                parse("s2", "select $1::int + 1 as more"),
+                describe_statement("s2"),
+            ])
+            .round(&[parse("out2", "rollback"), describe_statement("out2")])
+            .round(&[bind("", "out2", &[]), execute("", 0)])
+            .round(&[bind("", "s2", &["5"]), execute("", 0)])
+            .round(&use_s1("1")),
         script("duplicate Parse")
             .round(std::slice::from_ref(&add))
             .round(&[parse("s1", "select 5")])

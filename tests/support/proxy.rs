@@ -135,6 +135,20 @@ impl Proxy {
             // The usual port is one, and tests run side by side.
             command.args([ADMIN, ""]);
         }
+        Self::spawn(address, command)
+    }
+
+    /// A command of any form that ends in a pgweir which serves at `address`.
+    pub(crate) fn spawn(address: SocketAddr, command: Command) -> Result<Self, Vec<String>> {
+        Self::spawn_until(address, command, "listening on ")
+    }
+
+    /// The same, until it says so.
+    pub(crate) fn spawn_until(
+        address: SocketAddr,
+        mut command: Command,
+        ready: &str,
+    ) -> Result<Self, Vec<String>> {
         let mut process = command.spawn().unwrap();
         let log = Arc::new(Log::default());
         let (stderr, kept) = (process.stderr.take().unwrap(), Arc::clone(&log));
@@ -145,7 +159,7 @@ impl Proxy {
             log,
             folder: None,
         };
-        match proxy.log.wait_for("listening on ", 0) {
+        match proxy.log.wait_for(ready, 0) {
             Some(_) => Ok(proxy),
             None => Err(proxy.log_lines()),
         }
@@ -183,7 +197,8 @@ impl Proxy {
     /// Where its web server listens. It was started with [`ADMIN`] and [`ANYWHERE`].
     pub(crate) fn web(&self) -> SocketAddr {
         let line = self.wait_for_log("health at http://", 0);
-        line.rsplit_once("http://").unwrap().1.parse().unwrap()
+        let address = line.rsplit_once("http://").unwrap().1;
+        address.split(' ').next().unwrap().parse().unwrap()
     }
 
     /// Waits for a line with this text behind the first `from` ones.

@@ -99,7 +99,8 @@ def main():
             browser.look(1200, 900, "light")
             browser.do("Page.navigate", url=url)
             browser.until(f"document.getElementById('queries')?.textContent.replaceAll(',', '') === {json.dumps(queries)}")
-            browser.until("document.querySelector('#pools table, #pools .empty') !== null")
+            for lists in ("pools", "people"):
+                browser.until(f"document.querySelector('#{lists} table, #{lists} .empty') !== null")
             if queries != "0":
                 browser.until("document.querySelector('#c-queries path') !== null")
             found = {

@@ -10,8 +10,11 @@ use tokio::time::Instant;
 use serde_json::Value;
 
 use super::{cached, queries, traffic, with_a_hit};
+use crate::support::eventually;
 use crate::support::postgres::Postgres;
+use crate::support::proxy::Proxy;
 use crate::support::web::get;
+use crate::support::wire::{Client, query};
 
 /// A folder: the pictures of the documents are made anew there.
 const PICTURES: &str = "PGWEIR_TEST_PICTURES";
@@ -117,7 +120,7 @@ fn the_page_shows_what_the_interfaces_say() {
         write.contains(said) && write.contains("not cached"),
         "{write}"
     );
-    assert!(text(&seen, "errors").contains("22012"));
+    assert!(text(&seen, "errors").contains("22012division by zero"));
     assert!(text(&seen, "tables").contains("item"));
     assert!(seen["readout"].as_str().unwrap().contains("from memory"));
 }
@@ -133,6 +136,70 @@ fn the_page_reads_well_before_anything_came() {
     assert_eq!(text(&seen, "now-ratio"), "none yet");
     assert!(text(&seen, "pools").starts_with("No client has come yet"));
     assert_eq!(seen["shapes"], serde_json::json!([]));
+    for (list, empty) in [
+        ("people", "No client is connected."),
+        ("pins", "No session keeps an upstream."),
+        ("errors", "No client was told of an error."),
+        ("logins", "Every client that came got in."),
+    ] {
+        assert_eq!(text(&seen, list), empty);
+    }
+}
+
+#[test]
+fn the_page_shows_who_waits_and_what_failed() {
+    let postgres = Postgres::start();
+    let settings = "pool.size_max = 1\npool.timeout = \"5m\"\nadmin.token = \"t\"\ndatabases.closed.allow = [\"10.0.0.0/8\"]\n";
+    let proxy = Proxy::configured(postgres.address, settings);
+    let named = |name: &str| {
+        let settings = [
+            ("user", "postgres"),
+            ("database", "postgres"),
+            ("application_name", name),
+        ];
+        Client::connect(proxy.address, &settings).unwrap()
+    };
+    let [mut pins, mut works, mut waits] = ["<b>pins</b>", "works", "waits"].map(named);
+    pins.run("listen l");
+    works.run("begin");
+    works.run("select 1");
+    assert!(works.query("select 1 / 0").unwrap().failed());
+    waits.send(&query("select 2")).unwrap();
+    let closed = [("user", "postgres"), ("database", "closed")];
+    assert!(Client::connect(proxy.address, &closed).is_err());
+    let web = proxy.web();
+    eventually("a client that waits", || {
+        let clients = get(web, "/api/v1/clients").json();
+        (clients["clients"][0]["state"] == "waiting").then_some(())
+    });
+    let now = get(web, "/api/v1/overview").json();
+    let queries = now["total"]["queries"].as_u64().unwrap();
+    let Some(seen) = look(web, queries, false) else {
+        return;
+    };
+    is_sound(&seen);
+    let people = text(&seen, "people");
+    let at = |part: &str| {
+        people
+            .find(part)
+            .unwrap_or_else(|| panic!("{part}: {people}"))
+    };
+    assert!(at("waits (") < at("works (") && at("works (") < at("<b>pins</b> ("));
+    assert!(at("waits for ") < at("in a transaction for "));
+    assert!(at(", idle in it for ") < at("keeps an upstream"));
+    let list = text(&seen, "pins");
+    assert!(
+        list.contains("<b>pins</b>") && list.contains("listen"),
+        "{list}"
+    );
+    assert!(text(&seen, "errors").contains("22012division by zero"));
+    let logins = text(&seen, "logins");
+    assert!(
+        logins.contains("auth.allow, or the list of the user or database, leaves it out1"),
+        "{logins}"
+    );
+    works.run("rollback");
+    waits.until(b'Z').unwrap();
 }
 
 #[test]

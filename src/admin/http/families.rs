@@ -192,6 +192,11 @@ pub static FAMILIES: &[Family] = families! {
             }
         }
     };
+    Counter "pgweir_login_failures" &["reason"], "Clients that did not get in, by reason in one word" => |view, to| {
+        for (why, count) in &view.logins {
+            to.count([why.as_str()], *count);
+        }
+    };
     Counter "pgweir_received_bytes" DU, "Bytes from clients, after their login" => |view, to| {
         to.each(view, |counts| Value::Count(counts.sum(Sum::BytesIn)));
     };

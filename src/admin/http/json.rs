@@ -4,10 +4,11 @@ use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
 use serde_json::{Map, Value, json};
 
-use crate::admin::Table;
 use crate::admin::view::{CacheView, Name, Unready, View};
+use crate::admin::{Kind, Listed, People, Table};
 use crate::metrics::errors::Told;
 use crate::metrics::histogram::Counted;
+use crate::metrics::logins::Failure;
 use crate::metrics::{Snapshot, Sum};
 use crate::pool::status::Status;
 use crate::reason::Reason;
@@ -81,7 +82,7 @@ pub(super) fn errors(view: &View) -> Value {
 }
 
 /// Rows of each list of the page: what a person looks at.
-const SHOWN_MAX: usize = 20;
+pub(super) const SHOWN_MAX: usize = 20;
 
 /// `/api/v1/dashboard`: the lists of the page at one moment, what matters most first.
 pub(super) fn dashboard(view: &View) -> Value {
@@ -102,12 +103,21 @@ pub(super) fn dashboard(view: &View) -> Value {
         "bypasses": bypasses(view),
         "errors": errors(view),
         "last_errors": last_errors(view),
+        "logins": logins(view),
     })
 }
 
-fn last_errors(view: &View) -> Value {
-    let one = |(Name { database, user }, told): &(Name, Told)| json!({"at": instant(told.at), "database": database, "user": user, "sqlstate": told.sqlstate, "kind": told.kind()});
+/// `/api/v1/errors/last`: the latest kinds, without a word of the errors' own.
+pub(super) fn last_errors(view: &View) -> Value {
+    let one = |(Name { database, user }, told): &(Name, Told)| json!({"at": instant(told.at), "database": database, "user": user, "severity": told.severity, "sqlstate": told.sqlstate, "code": told.trouble.map(|trouble| trouble.id), "what": told.what(), "hint": told.trouble.map(|trouble| trouble.hint), "times": told.times});
     view.last_errors.iter().map(one).collect()
+}
+
+/// `/api/v1/logins`: clients that did not get in, by reason.
+pub(super) fn logins(view: &View) -> Value {
+    let happened = view.logins.iter().filter(|(_, count)| *count > 0);
+    let one = |(why, count): &(Failure, u64)| json!({"reason": why.as_str(), "failures": count, "meaning": why.sentence()});
+    happened.map(one).collect()
 }
 
 /// `/api/v1/tables`.
@@ -166,10 +176,42 @@ fn query(report: &QueryReport) -> Value {
 pub(super) fn table(table: &Table) -> Value {
     let row = |row: &Vec<Option<String>>| {
         let cells = table.columns.iter().zip(row);
-        let cells = cells.map(|(column, cell)| (column.name.to_owned(), json!(cell)));
+        let cells = cells.map(|(column, cell)| (column.name.to_owned(), value(column.kind, cell)));
         Value::Object(cells.collect())
     };
     table.rows.iter().map(row).collect()
+}
+
+fn value(kind: Kind, cell: &Option<String>) -> Value {
+    let Some(cell) = cell else {
+        return Value::Null;
+    };
+    let number = match kind {
+        Kind::Text => None,
+        Kind::Int => cell.parse::<i64>().ok().map(|number| json!(number)),
+        Kind::Float => cell.parse::<f64>().ok().map(|number| json!(number)),
+    };
+    number.unwrap_or_else(|| json!(cell))
+}
+
+/// `/api/v1/clients`.
+pub(super) fn clients(people: &People) -> Value {
+    listed("clients", &people.clients)
+}
+
+/// `/api/v1/pins`.
+pub(super) fn pins(people: &People) -> Value {
+    listed("pins", &people.pins)
+}
+
+/// The rows, and how many there are in all.
+fn listed(name: &str, list: &Listed) -> Value {
+    json!({"count": list.count, name: table(&list.table)})
+}
+
+/// Each event `people` of `/api/v1/events`.
+pub(super) fn people(people: &People) -> Value {
+    json!({"clients": clients(people), "pins": pins(people)})
 }
 
 /// What a handle, or all of them, counted.

@@ -30,7 +30,7 @@ use axum::http::{HeaderMap, StatusCode, header};
 use axum::response::sse::{Event, KeepAlive, Sse};
 use axum::response::{IntoResponse, Response};
 use axum::routing::{get, post};
-use futures_util::stream::{self, Stream};
+use futures_util::stream::{self, Stream, StreamExt as _};
 use ring::digest::{SHA256, digest};
 use serde_json::{Value, json};
 use tokio::sync::{OwnedSemaphorePermit, Semaphore, watch};
@@ -39,13 +39,17 @@ use tokio::time::{Instant, MissedTickBehavior, interval_at};
 use self::accept::Exposition;
 use self::history::History;
 use super::view::{Detail, View};
-use super::{Dialect, Facts, Purge, Show};
+use super::{Dialect, Facts, People, Purge, Show};
 
 /// Listeners of `/api/v1/events`. Each holds a connection for as long as it likes.
 const LISTENERS_MAX: usize = 16;
 
 /// How often they are told.
 const TELL_EVERY: Duration = Duration::from_secs(1);
+
+/// Rows of `/api/v1/clients` and `/api/v1/pins`: the console has all, and this can be read by whoever
+/// comes.
+const PEOPLE_MAX: usize = 100;
 
 /// The body of a request: the largest names a table.
 const BODY_BYTES_MAX: usize = 4 << 10;
@@ -60,10 +64,13 @@ pub trait Source: Facts {
 struct Site {
     source: Arc<dyn Source>,
     history: Mutex<History>,
-    /// The latest event. A listener that is slow misses those between, and none is kept for it.
-    news: watch::Sender<Arc<str>>,
+    /// The latest events. A listener that is slow misses those between, and none is kept for it.
+    news: watch::Sender<News>,
     listeners: Arc<Semaphore>,
 }
+
+/// What listeners are told at once: each event's name and data.
+type News = Arc<[(&'static str, String)]>;
 
 impl fmt::Debug for Site {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
@@ -87,7 +94,7 @@ pub fn start(
     let site = Arc::new(Site {
         source,
         history: Mutex::default(),
-        news: watch::Sender::new(Arc::from("")),
+        news: watch::Sender::new(Arc::default()),
         listeners: Arc::new(Semaphore::new(LISTENERS_MAX)),
     });
     std::thread::Builder::new()
@@ -123,7 +130,7 @@ async fn tell(site: Arc<Site>) {
     loop {
         clock.tick().await;
         if site.news.receiver_count() > 0 {
-            site.news.send_replace(site.event());
+            site.news.send_replace(site.events());
         }
     }
 }
@@ -133,21 +140,35 @@ impl Site {
         self.source.view(Detail::Sums)
     }
 
-    fn event(&self) -> Arc<str> {
-        Arc::from(json::overview(&self.view()).to_string())
+    fn events(&self) -> News {
+        let people = self.source.people(json::SHOWN_MAX);
+        Arc::from([
+            ("overview", json::overview(&self.view()).to_string()),
+            ("people", json::people(&people).to_string()),
+        ])
     }
 }
 
 /// What a path is answered with, out of a view.
 type Page = (&'static str, Detail, fn(&View) -> Value);
 
-const PAGES: [Page; 7] = [
+/// What a path is answered with, out of who is there.
+type List = (&'static str, fn(&People) -> Value);
+
+const LISTS: [List; 2] = [
+    ("/api/v1/clients", json::clients),
+    ("/api/v1/pins", json::pins),
+];
+
+const PAGES: [Page; 9] = [
     ("/api/v1/overview", Detail::Sums, json::overview),
     ("/api/v1/pools", Detail::Sums, json::pools),
     ("/api/v1/bypasses", Detail::Sums, json::bypasses),
     ("/api/v1/errors", Detail::Sums, json::errors),
     ("/api/v1/queries", Detail::All, json::queries),
     ("/api/v1/tables", Detail::All, json::tables),
+    ("/api/v1/errors/last", Detail::Sums, json::last_errors),
+    ("/api/v1/logins", Detail::Sums, json::logins),
     ("/api/v1/dashboard", Detail::All, json::dashboard),
 ];
 
@@ -160,6 +181,12 @@ fn router(site: Arc<Site>) -> Router {
         .route("/api/v1/history", get(past))
         .route("/api/v1/events", get(events))
         .route("/api/v1/purge", post(purge));
+    for (path, list) in LISTS {
+        let show = move |State(site): State<Arc<Site>>| async move {
+            say(StatusCode::OK, &list(&site.source.people(PEOPLE_MAX)))
+        };
+        router = router.route(path, get(show));
+    }
     for (path, detail, page) in PAGES {
         let show = move |State(site): State<Arc<Site>>| async move {
             say(StatusCode::OK, &page(&site.source.view(detail)))
@@ -215,21 +242,20 @@ async fn events(State(site): State<Arc<Site>>) -> Response {
     let mut news = site.news.subscribe();
     // What was told last may be an hour old.
     news.mark_unchanged();
-    Sse::new(listen(site.event(), news, place))
+    Sse::new(listen(site.events(), news, place))
         .keep_alive(KeepAlive::default())
         .into_response()
 }
 
-/// The event of now, and then each that is told.
+/// The events of now, and then those that are told.
 fn listen(
-    first: Arc<str>,
-    news: watch::Receiver<Arc<str>>,
+    first: News,
+    news: watch::Receiver<News>,
     place: OwnedSemaphorePermit,
 ) -> impl Stream<Item = Result<Event, Infallible>> {
-    let event = |text: &str| Ok(Event::default().event("overview").data(text));
     let state = (Some(first), news, place);
-    stream::unfold(state, move |(first, mut news, place)| async move {
-        let text = match first {
+    let all = stream::unfold(state, move |(first, mut news, place)| async move {
+        let events = match first {
             Some(first) => first,
             None => {
                 // An error means that the server has gone.
@@ -237,8 +263,11 @@ fn listen(
                 Arc::clone(&news.borrow_and_update())
             }
         };
-        Some((event(&text), (None, news, place)))
-    })
+        let event = |(name, text): &(&str, String)| Ok(Event::default().event(name).data(text));
+        let events: Vec<_> = events.iter().map(event).collect();
+        Some((stream::iter(events), (None, news, place)))
+    });
+    all.flatten()
 }
 
 async fn purge(State(site): State<Arc<Site>>, headers: HeaderMap, body: Bytes) -> Response {
@@ -338,6 +367,7 @@ mod tests {
             counts: counts.collect(),
             pools: Vec::new(),
             last_errors: Vec::new(),
+            logins: metrics.logins.snapshot(),
             changeable: false,
             cache: None,
             exported: crate::export::span::Exported::default(),

@@ -27,6 +27,7 @@ impl World {
             stamp: &stamp,
             life,
             describe: self.rng.u32(0..8) == 0,
+            rare: self.broken == Broken::Nothing && self.rng.u32(0..8) == 0,
         };
         let found = self.cache.lookup(&ask, self.now);
         if let Lookup::Wait(follow) = found {
@@ -175,6 +176,7 @@ impl World {
             stamp: &stamp,
             life,
             describe: false,
+            rare: false,
         };
         let found = self.cache.after(&follow, &ask, self.now);
         self.found((key, full, life), stamp, found, false)

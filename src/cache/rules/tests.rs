@@ -6,6 +6,7 @@ const S: fn(u64) -> Duration = Duration::from_secs;
 
 fn policy(level: Level, rules: Vec<Rule>) -> Policy {
     Policy {
+        footprint: false,
         level,
         life: Life {
             ttl: S(60),

@@ -38,16 +38,22 @@ pub(super) async fn load(
     Ok(snapshot)
 }
 
+/// Whether everybody may ask for locks, as is usual.
+const LOCKS_READABLE: &str = "SELECT pg_catalog.has_table_privilege('public', 'pg_catalog.pg_locks', 'SELECT') \
+     AND pg_catalog.has_table_privilege('public', 'pg_catalog.pg_class', 'SELECT')";
+
 async fn facts(client: &Client) -> Result<Facts, Error> {
     let mut facts = Facts::default();
-    let (relations, routines, forbids) = tokio::try_join!(
+    let (relations, routines, forbids, readable) = tokio::try_join!(
         relations::load(client),
         routines::load(client),
-        defaults::load(client)
+        defaults::load(client),
+        rows(client, LOCKS_READABLE, |row| row.try_get(0)),
     )?;
     relations.put(&mut facts);
     routines.put(&mut facts);
     facts.forbids = forbids;
+    facts.locks_readable = readable.into_iter().all(|all: bool| all);
     Ok(facts)
 }
 

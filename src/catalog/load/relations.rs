@@ -34,7 +34,7 @@ const FOREIGN_KEYS: &str = "SELECT c.confrelid, c.conrelid, c.confdeltype, c.con
 
 /// Triggers of functions that are not built in; the others are foreign keys and change only rows
 /// on their way in. `tgisinternal` is no help: before version 15 a partition's triggers have it.
-const TRIGGERS: &str = "SELECT t.tgrelid, t.tgname::pg_catalog.text, t.tgfoid, t.tgtype \
+const TRIGGERS: &str = "SELECT t.tgrelid, t.tgname::pg_catalog.text, t.tgfoid, t.tgtype, t.tgdeferrable \
      FROM pg_catalog.pg_trigger t \
      WHERE t.tgfoid OPERATOR(pg_catalog.>=) '16384'::pg_catalog.oid \
        AND t.tgenabled OPERATOR(pg_catalog.<>) 'D'";
@@ -192,6 +192,7 @@ fn trigger(row: &Row) -> Result<Trigger, Error> {
         name: text(row, 1)?.into(),
         function: row.try_get(2)?,
         bits: row.try_get(3)?,
+        deferrable: row.try_get(4)?,
     })
 }
 

@@ -424,6 +424,11 @@ const REFUSED: &[(&str, &str, &str)] = &[
         "1 or more",
     ),
     (
+        "log.level = \"info,loud\"",
+        "p.toml:1: log.level",
+        "`loud` is no level",
+    ),
+    (
         "log.level = \"pgweir=loud\"",
         "p.toml:1: log.level",
         "not a log filter",

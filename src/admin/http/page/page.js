@@ -92,6 +92,12 @@ function table(id, label, columns, rows, empty) {
     tag("tbody", { role: "rowgroup" }, ...lines)));
 }
 
+// A table that is not there at all when it has nothing to say.
+function few(id, label, columns, rows) {
+  if (rows.length) table(id, label, columns, rows, "");
+  else by(id).replaceChildren();
+}
+
 const SPLIT = [["memory", "from memory", "a"], ["queue", "waiting for an upstream", "b"],
   ["upstream", "the database at work", "c"], ["client", "upstream waiting for its client", "d"]];
 
@@ -157,9 +163,8 @@ function lists(of) {
     of.tables.map((t) => [t.table, t.database, ...[t.reads, t.hits, t.writes, t.invalidations].map(count)]),
     "No table was read or written yet.");
   const pinning = of.pools.filter((p) => p.counts.pins || (p.upstreams && p.upstreams.pinned));
-  table("pins", "Pins", [["Pool"], ["Now", 1], ["At most", 1], ["Since the start", 1]],
-    pinning.map((p) => [name(p), ...(p.upstreams ? [p.upstreams.pinned, p.upstreams.pins_max] : [0, 0]).map(count), count(p.counts.pins)]),
-    "No session keeps an upstream.");
+  few("pin-pools", "Pins by pool", [["Pool"], ["Now", 1], ["At most", 1], ["Since the start", 1]],
+    pinning.map((p) => [name(p), ...(p.upstreams ? [p.upstreams.pinned, p.upstreams.pins_max] : [0, 0]).map(count), count(p.counts.pins)]));
   errors(of);
 }
 
@@ -228,13 +233,57 @@ function why(list) {
 }
 
 function errors(of) {
-  table("errors", "Last errors", [["When"], ["SQLSTATE"], ["What kind"], ["Pool"]],
-    of.last_errors.map((e) => [new Date(e.at * 1000).toLocaleTimeString(), e.sqlstate, e.kind, name(e)]),
+  table("errors", "Last errors", [["Last"], ["SQLSTATE"], ["What it means"], ["Pool"], ["Times", 1]],
+    of.last_errors.map((e) => [new Date(e.at * 1000).toLocaleTimeString(), sqlstate(e), meaning(e), name(e), count(e.times)]),
     "No client was told of an error.");
-  const place = by("error-classes");
-  if (!of.errors.length) { place.replaceChildren(); return; }
   table("error-classes", "Errors by class since the start", [["Class"], ["Pool"], ["Errors", 1]],
-    of.errors.map((e) => [e.class, name(e), count(e.errors)]), "");
+    of.errors.map((e) => [e.class, name(e), count(e.errors)]), "None.");
+  table("logins", "Failed logins by reason", [["Reason"], ["What it means"], ["Times", 1]],
+    of.logins.map((l) => [l.reason, l.meaning, count(l.failures)]), "Every client that came got in.");
+}
+
+// Fatal is what ended the session.
+function sqlstate(error) {
+  const ends = error.severity !== "ERROR";
+  return ends ? tag("span", { className: "pill bad", text: `${error.sqlstate} ${error.severity}` }) : error.sqlstate;
+}
+
+// One of our own says what to do about it.
+function meaning(error) {
+  if (!error.code) return error.what;
+  return tag("span", {}, tag("strong", { text: error.code }), ` ${error.what}. `, tag("span", { className: "quiet", text: error.hint }));
+}
+
+// ---- who is there
+
+const since = (s) => seconds(+s.toPrecision(s < 10 ? 2 : 3));
+
+// How many there are besides those that are shown.
+function shownOf(id, sentence, list, all) {
+  put(id, all > list.length ? `${sentence} ${count(list.length)} of ${count(all)} are shown.` : sentence);
+}
+
+function people({ clients, pins }) {
+  shownOf("people-about", "Those who wait come first, then those whose transactions are oldest.", clients.clients, clients.count);
+  table("people", "Clients", [["Client"], ["Pool"], ["What it does"], ["From"], ["TLS"]],
+    clients.clients.map((c) => [who(c), name(c), doing(c), place(c), c.tls || "no"]),
+    "No client is connected.");
+  shownOf("pins-about", "A session that keeps an upstream to itself takes it from the others.", pins.pins, pins.count);
+  table("pins", "Pins", [["Client"], ["Pool"], ["Why it keeps an upstream"], ["For"], ["Postgres's process", 1]],
+    pins.pins.map((p) => [who({ ...p, id: p.client }), name(p), p.reasons, since(p.age), `${p.remote_pid}`]),
+    "No session keeps an upstream.");
+}
+
+const who = (client) => (client.application_name ? `${client.application_name} (${client.id})` : `client ${client.id}`);
+const place = (client) => (client.port ? `${client.addr}, port ${client.port}` : client.addr);
+
+// Who waits is what an operator looks for; who holds a transaction open and does nothing comes next.
+function doing(client) {
+  const pill = (kind, text) => tag("span", { className: `pill ${kind}`, text });
+  if (client.state === "waiting") return pill("bad", `waits for ${since(client.wait + client.wait_us / 1e6)}`);
+  if (client.xact_age === null) return client.state === "active" ? "keeps an upstream" : "idle";
+  const open = `in a transaction for ${since(client.xact_age)}`;
+  return client.xact_idle === null ? pill("good", open) : pill("warn", `${open}, idle in it for ${since(client.xact_idle)}`);
 }
 
 // ---- the last hour
@@ -294,6 +343,7 @@ function again(path, use, every) {
 function listen() {
   const events = new EventSource("/api/v1/events");
   events.addEventListener("overview", (event) => overview(JSON.parse(event.data)));
+  events.addEventListener("people", (event) => people(JSON.parse(event.data)));
   events.addEventListener("error", () => {
     state("not reached", "bad");
     if (events.readyState === EventSource.CLOSED) setTimeout(listen, RETRY_AFTER);
