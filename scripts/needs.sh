@@ -112,6 +112,19 @@ need_schemas() {
     packages systemd-analyze systemd
 }
 
+# A receiver of OTLP, and clients that write trace context into comments.
+need_otlp() {
+    local wanted=tests/telemetry/requirements.txt
+    if once otlp "$wanted"; then
+        python3 -c 'import ensurepip' 2>/dev/null || packages python3-venv-any python3-venv
+        say "installing OpenTelemetry for Python"
+        python3 -m venv "$needs/otlp"
+        "$needs/otlp/bin/pip" install -q -r "$wanted"
+        done_with otlp "$wanted"
+    fi
+    export PGWEIR_TEST_OTLP="$needs/otlp/bin/python"
+}
+
 # run_tests [FILTER]: by nextest where there is one; the last line says how many passed and failed.
 run_tests() {
     local log status=0

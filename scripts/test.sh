@@ -8,5 +8,6 @@ need_postgres
 need_postgres_18
 need_drivers
 need_schemas
+need_otlp
 export PGWEIR_SOAK_SECONDS="${PGWEIR_SOAK_SECONDS:-20}"
 run_tests

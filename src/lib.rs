@@ -25,7 +25,8 @@
 //! 8. At rest, idle, and owing nothing, the upstream is proven clean or reset, and goes back;
 //!    session state that cannot move pins it instead ([`sql::effect::SessionState`]).
 //!
-//! What happens on the way is counted by the [`metrics`], which [`admin::http`] serves.
+//! What happens on the way is counted by the [`metrics`], which [`admin::http`] serves; [`export`] sends
+//! them to an OpenTelemetry collector, with a span for each query, when there is one.
 //!
 //! # Invariants
 //!
@@ -52,6 +53,7 @@ pub mod demo;
 #[cfg(test)]
 mod docs;
 pub mod explain;
+pub mod export;
 pub mod few;
 pub mod invalidate;
 pub mod limits;

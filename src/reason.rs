@@ -118,6 +118,17 @@ impl Reason {
         matches!(self, Self::Miss | Self::Expired | Self::Stale | Self::Dirty)
     }
 
+    /// Whether the query was answered from memory, in one word.
+    pub fn result(self) -> &'static str {
+        if self == Self::Hit {
+            "hit"
+        } else if self.is_miss() {
+            "miss"
+        } else {
+            "bypass"
+        }
+    }
+
     /// Its place in [`Reason::ALL`].
     pub fn index(self) -> usize {
         self as usize

@@ -90,6 +90,9 @@ where
         let from = loaded.origins.of("admin.address");
         tracing::info!(%from, "metrics and health at http://{address}");
     }
+    let exporter = door
+        .export(&loaded.config.telemetry)
+        .map_err(|error| format!("nothing can be sent to telemetry.endpoint: {error}"))?;
     door.warm_up();
     announce(&loaded, &listener);
     let mut running = Running {
@@ -126,6 +129,9 @@ where
         () = either(&mut terminate, &mut interrupt) => tracing::warn!("stopping at once"),
     }
     door.close_consoles().await;
+    if let Some(exporter) = exporter {
+        exporter.finish().await;
+    }
     tracing::info!("stopped");
     Ok(())
 }

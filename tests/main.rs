@@ -29,6 +29,7 @@ mod settings;
 mod soak;
 mod stream;
 mod support;
+mod telemetry;
 mod tidy;
 mod upgrade;
 mod web;

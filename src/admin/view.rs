@@ -4,6 +4,7 @@ use std::collections::BTreeMap;
 use std::time::{Duration, SystemTime};
 
 use crate::cache::Usage;
+use crate::export::span::Exported;
 use crate::metrics::Snapshot;
 use crate::metrics::errors::Told;
 use crate::metrics::logins::Failure;
@@ -41,6 +42,8 @@ pub struct View {
     pub changeable: bool,
     /// None when the cache is off.
     pub cache: Option<CacheView>,
+    /// What became of the spans; none at all when there is no collector.
+    pub exported: Exported,
     /// The most frequent first.
     pub queries: Vec<QueryReport>,
     /// By database and name.

@@ -87,6 +87,8 @@ impl Checks<'_> {
         )?;
         self.at_least_one("listen.clients_max", listen.clients_max)?;
         self.longer_than_zero("listen.login_timeout", listen.login_timeout)?;
+        let interval = self.config.telemetry.metrics_interval;
+        self.longer_than_zero("telemetry.metrics_interval", interval)?;
         self.at_least_one("runtime.workers", self.config.workers)
     }
 

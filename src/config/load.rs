@@ -112,6 +112,13 @@ fn variable<'a>(env: &'a Environment, name: &str) -> Option<&'a str> {
         .filter(|text| !text.is_empty())
 }
 
+/// Variables that are the same for every program. They are set for a whole machine or container, so what
+/// is said to this program counts for more.
+const STANDARD: [(&str, &str); 2] = [
+    ("telemetry.endpoint", "OTEL_EXPORTER_OTLP_ENDPOINT"),
+    ("telemetry.service_name", "OTEL_SERVICE_NAME"),
+];
+
 /// The configuration as it grows.
 struct Loading {
     config: Config,
@@ -148,6 +155,13 @@ impl Loading {
                 Fallback::Computed(..) | Fallback::Unset | Fallback::Required => None,
             };
             let name = setting.variable();
+            let standard = STANDARD.iter().find(|(key, _)| *key == setting.key);
+            let standard = standard.and_then(|(_, name)| {
+                Some(found(
+                    variable(env, name)?,
+                    Origin::Environment((*name).to_owned()),
+                ))
+            });
             let from_env =
                 variable(env, &name).map(|text| found(text, Origin::Environment(name.clone())));
             let from_flag = setting
@@ -156,9 +170,16 @@ impl Loading {
             let from_file = file.values.get(setting.key).cloned();
             let console = flags.console(setting.key);
             let from_console = console.map(|text| found(text, Origin::Console));
-            for found in [default, from_file, from_env, from_flag, from_console]
-                .into_iter()
-                .flatten()
+            for found in [
+                default,
+                standard,
+                from_file,
+                from_env,
+                from_flag,
+                from_console,
+            ]
+            .into_iter()
+            .flatten()
             {
                 apply(setting, &mut self.config, setting.key, &found)?;
                 self.origins.note(setting.key, found.origin);

@@ -18,6 +18,7 @@ mod setting;
 mod show;
 pub mod table;
 mod target;
+mod telemetry;
 mod url;
 mod value;
 mod word;
@@ -40,6 +41,7 @@ pub use show::Line;
 pub use target::{
     ChannelBinding, Host, SessionAttrs, SslMode, SslNegotiation, Target, UpstreamTls,
 };
+pub use telemetry::{Endpoint, Telemetry};
 pub use value::{Kind, Perhaps, read_duration};
 pub use word::Word;
 
@@ -58,6 +60,7 @@ pub struct Config {
     pub admin: Admin,
     pub databases: BTreeMap<String, Database>,
     pub log: Log,
+    pub telemetry: Telemetry,
     /// Runtime worker threads.
     pub workers: usize,
 }

@@ -144,6 +144,9 @@ mod tests {
             "admin.address",
             "runtime.workers",
             "log.format",
+            "telemetry.endpoint",
+            "telemetry.service_name",
+            "telemetry.metrics_interval",
         ];
         assert_eq!(keys, wanted);
     }

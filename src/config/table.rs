@@ -8,6 +8,7 @@ use Fallback::{Computed, Is, Required, Unset};
 
 use super::setting::{Fallback, Reload, Setting, kind_of, settings};
 use super::target::{ChannelBinding, SessionAttrs, Target, UpstreamTls};
+use super::telemetry;
 use super::value::{Perhaps, Value};
 use super::word::{Word, words};
 use super::{
@@ -120,6 +121,14 @@ pub static SETTINGS: &[Setting<Config>] = settings! { Config;
         => log.format: "text or json";
     "log.level" ["log-level", "LEVEL"], Is("info"), Live
         => log.level: "error, warn, info, debug, trace, or a filter";
+    "telemetry.endpoint", Unset, Restart
+        => telemetry.endpoint: "An OpenTelemetry collector, OTLP over HTTP";
+    "telemetry.sample", Is("100%"), Live
+        => telemetry.sample: "The part of all queries that have a span";
+    "telemetry.service_name", Is("pgweir"), Restart
+        => telemetry.service_name: "What this process is called there";
+    "telemetry.metrics_interval", Is("15s"), Restart
+        => telemetry.metrics_interval: "How often metrics are sent";
 };
 
 /// Every setting that is not part of a list.
@@ -265,6 +274,7 @@ pub(super) fn blank() -> Config {
             format: LogFormat::Text,
             level: String::new(),
         },
+        telemetry: telemetry::blank(),
         workers: 0,
     }
 }

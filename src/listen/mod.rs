@@ -34,8 +34,11 @@ pub use self::sockets::{Passed, PassedError};
 use self::upstreams::Questions;
 use crate::admin::http;
 use crate::cache;
-use crate::config::{Admin, AuthMode, Config, Listen, Loaded};
+use crate::config::{Admin, AuthMode, Config, Listen, Loaded, Telemetry};
+use crate::export::span::Queue;
+use crate::export::thread::Exporter;
 use crate::limits::{Counted, Counts, Kind};
+use crate::metrics::Metrics;
 use crate::metrics::logins::Failure;
 use crate::pool::pools::{Plan, Pools};
 use crate::session::caching::Shared;
@@ -168,7 +171,10 @@ impl Door {
     /// See [`Error`].
     pub fn new(loaded: &Loaded) -> Result<(Arc<Self>, Orders), Error> {
         let config = &loaded.config;
-        let pools = Arc::new(Pools::new(plan(config)));
+        let spans = config.telemetry.endpoint.as_ref();
+        let spans = spans.map(|_| Queue::new(config.telemetry.sample));
+        let metrics = Arc::new(Metrics::new(spans));
+        let pools = Arc::new(Pools::counting(plan(config), metrics));
         let caching = caching(config);
         let (peers, registry) = meet_peers(&config.listen)?;
         let counts = Arc::<Counts>::default();
@@ -221,6 +227,9 @@ impl Door {
             }
             None => {}
         }
+        if let Some(spans) = self.pools.metrics().spans() {
+            spans.sample.store(Arc::new(config.telemetry.sample));
+        }
         self.rules.store(Arc::new(rules));
         self.facts.reload(loaded);
         Ok(())
@@ -232,6 +241,19 @@ impl Door {
     /// See [`http::start`].
     pub fn serve_http(&self, listener: std::net::TcpListener) -> io::Result<SocketAddr> {
         http::start(listener, Arc::<Known>::clone(&self.facts))
+    }
+
+    /// Sends spans and metrics to the collector, if there is one.
+    ///
+    /// # Errors
+    /// See [`Exporter::start`].
+    pub fn export(&self, telemetry: &Telemetry) -> io::Result<Option<Exporter>> {
+        let spans = self.pools.metrics().spans().map(Arc::clone);
+        let Some((endpoint, spans)) = telemetry.endpoint.as_ref().zip(spans) else {
+            return Ok(None);
+        };
+        let source = Arc::<Known>::clone(&self.facts);
+        Exporter::start((endpoint, telemetry), spans, source).map(Some)
     }
 
     /// Opens the pools that have a minimum, so that the first client finds them warm.

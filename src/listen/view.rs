@@ -32,6 +32,7 @@ pub(super) fn view(known: &Known, detail: Detail) -> View {
         logins: known.pools.metrics().logins.snapshot(),
         changeable: known.token.load().is_some(),
         cache: cache(known),
+        exported: known.pools.metrics().exported(),
         queries: Vec::new(),
         tables: std::collections::BTreeMap::new(),
     };

@@ -85,6 +85,18 @@ impl Told {
     }
 }
 
+/// The SQLSTATE of the first error among these whole frames.
+pub fn first(mut frames: &[u8]) -> Option<&[u8]> {
+    while let Ok(Some(header)) = frame::header(frames) {
+        let body = frames.get(HEADER_BYTES..header.bytes).unwrap_or_default();
+        if header.tag == b'E' {
+            return field(body, b'C');
+        }
+        frames = frames.get(header.bytes..).unwrap_or_default();
+    }
+    None
+}
+
 /// One count for each class, and one for the others.
 #[derive(Debug)]
 pub struct Errors {
@@ -167,6 +179,8 @@ mod tests {
         frame::push(&mut frames, b'Z', &[b"I"]);
         PgError::error("XX000", "x").encode(&mut frames);
         errors.count_frames(&frames);
+        assert_eq!(first(&frames), Some(&b"57P01"[..]));
+        assert_eq!(first(b""), None);
         let expected = [("42", 2), ("57", 2), ("XX", 1), (OTHER, 3)];
         assert_eq!(errors.snapshot(), expected);
     }

@@ -10,6 +10,12 @@ use std::time::Duration;
 /// Buckets to the octave: a quantile is off by less than a tenth.
 const PER_OCTAVE: i32 = 8;
 
+/// The schema of native histograms with as many, which is the scale of OpenTelemetry's exponential ones.
+pub const SCALE: i32 = 3;
+
+/// What is not longer counts as nothing there: the upper bound of the lowest slot, in seconds.
+pub const ZERO: f64 = 1.0 / (1 << -LOWEST) as f64;
+
 /// The lowest octave: 2^-20 s is just under a microsecond, and nothing of interest is shorter.
 const LOWEST: i32 = -20;
 
@@ -138,10 +144,16 @@ impl Counted {
         self.counts.iter().take(last + 1).sum()
     }
 
-    /// The buckets that are not empty, each with its index as native histograms have it.
+    /// How many took no longer than [`ZERO`].
+    pub fn zero(&self) -> u64 {
+        self.counts.first().copied().unwrap_or(0)
+    }
+
+    /// The buckets above [`ZERO`] that are not empty, each with its index as native histograms have it. What
+    /// took longer than the highest bound counts as if it were just beyond.
     pub fn native(&self) -> impl Iterator<Item = (i32, u64)> + '_ {
         let index = |slot: usize| i32::try_from(slot).unwrap_or(0) + LOWEST * PER_OCTAVE;
-        let counts = self.counts.iter().enumerate();
+        let counts = self.counts.iter().enumerate().skip(1);
         counts
             .filter(|(_, count)| **count > 0)
             .map(move |(slot, count)| (index(slot), *count))

@@ -20,6 +20,7 @@ use std::time::Duration;
 use self::errors::Errors;
 use self::histogram::{Counted, Histogram, nanoseconds};
 use self::logins::Logins;
+use crate::export::span::{Exported, Queue, Tracer};
 use crate::reason::Reason;
 
 /// Handles at a time, as many as there may be pools; counters never go away, so those who come later
@@ -125,10 +126,12 @@ pub struct Handle {
     pub connect: Histogram,
     /// How often that failed.
     pub connects_failed: AtomicU64,
+    /// Where spans of its queries go, if there is a collector.
+    pub tracer: Option<Tracer>,
 }
 
 impl Handle {
-    fn new(database: &str, user: &str) -> Arc<Self> {
+    fn new(database: &str, user: &str, spans: Option<&Arc<Queue>>) -> Arc<Self> {
         Arc::new(Self {
             database: database.into(),
             user: user.into(),
@@ -140,6 +143,7 @@ impl Handle {
             queue: Histogram::default(),
             connect: Histogram::default(),
             connects_failed: AtomicU64::new(0),
+            tracer: spans.map(|queue| Tracer::new(queue, database, user)),
         })
     }
 
@@ -306,21 +310,39 @@ type Name = (Box<str>, Box<str>);
 pub struct Metrics {
     handles: Mutex<HashMap<Name, Arc<Handle>>>,
     others: Arc<Handle>,
+    spans: Option<Arc<Queue>>,
     /// Clients that did not get in.
     pub logins: Logins,
 }
 
 impl Default for Metrics {
     fn default() -> Self {
-        Self {
-            handles: Mutex::default(),
-            others: Handle::new(OTHERS, OTHERS),
-            logins: Logins::default(),
-        }
+        Self::new(None)
     }
 }
 
 impl Metrics {
+    /// With the queue for spans, if queries are to have some.
+    pub fn new(spans: Option<Arc<Queue>>) -> Self {
+        Self {
+            handles: Mutex::default(),
+            others: Handle::new(OTHERS, OTHERS, spans.as_ref()),
+            logins: Logins::default(),
+            spans,
+        }
+    }
+
+    /// The queue for spans.
+    pub fn spans(&self) -> Option<&Arc<Queue>> {
+        self.spans.as_ref()
+    }
+
+    /// What became of the spans so far.
+    pub fn exported(&self) -> Exported {
+        let spans = self.spans.as_ref();
+        spans.map_or_else(Exported::default, |queue| queue.exported())
+    }
+
     /// The handle of this database and user; the same for as long as the process lives.
     pub fn handle(&self, database: &str, user: &str) -> Arc<Handle> {
         let mut handles = self.handles.lock().unwrap_or_else(PoisonError::into_inner);
@@ -331,7 +353,7 @@ impl Metrics {
         if handles.len() >= HANDLES_MAX {
             return Arc::clone(&self.others);
         }
-        let handle = Handle::new(database, user);
+        let handle = Handle::new(database, user, self.spans.as_ref());
         handles.insert(key, Arc::clone(&handle));
         handle
     }

@@ -60,8 +60,13 @@ pub struct Found {
 }
 
 impl Pools {
+    /// Counting for itself.
     pub fn new(plan: Plan) -> Self {
-        let metrics = Arc::<Metrics>::default();
+        Self::counting(plan, Arc::default())
+    }
+
+    /// Counting there.
+    pub fn counting(plan: Plan, metrics: Arc<Metrics>) -> Self {
         Self {
             metrics: Arc::clone(&metrics),
             state: Mutex::new(State {

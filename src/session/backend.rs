@@ -10,6 +10,7 @@ use super::explain;
 use super::held::{Adjusting, LastWords, Note, Rest};
 use super::link::{Link, upstream_frame, upstream_unexpected};
 use crate::config::PoolMode;
+use crate::metrics::errors;
 use crate::reason::Reason;
 use crate::wire::error;
 use crate::wire::frame::{self, HEADER_BYTES, Header};
@@ -200,7 +201,11 @@ impl Link<'_> {
                 false
             }
             b'C' if show != Show::Hide => {
-                self.held.clocked.completed(body);
+                self.held.clocked.completed(body, &self.pool.metrics);
+                false
+            }
+            b'I' | b's' if show != Show::Hide => {
+                self.held.clocked.completed(b"", &self.pool.metrics);
                 false
             }
             _ => false,
@@ -214,11 +219,17 @@ impl Link<'_> {
         let hidden = show != Show::Hide && self.held.series.hides(header.tag);
         if header.tag == b'E' && !hidden {
             // The one that the client sees.
-            let errors = &self.pool.metrics.errors;
+            let metrics = &self.pool.metrics;
+            let mut told = None;
             if replaced {
-                errors.count_frames(scratch);
+                metrics.errors.count_frames(scratch);
+                told = errors::first(scratch);
             } else if show != Show::Hide {
-                errors.count(body);
+                told = Some(error::field(body, b'C').unwrap_or_default());
+                metrics.errors.count(body);
+            }
+            if let Some(sqlstate) = told {
+                self.held.clocked.failed(sqlstate, metrics);
             }
         }
         Ok(match show {

@@ -10,7 +10,9 @@ use tokio::time::Instant;
 
 use super::client::Client;
 use super::shapes::Known;
+use super::traced::{Mark, Marks};
 use crate::cache::entry::Entry;
+use crate::export::span::Outcome;
 use crate::few::Few;
 use crate::metrics::histogram::Took;
 use crate::metrics::shape::Split;
@@ -75,6 +77,11 @@ struct Request {
     bytes: u64,
     /// How long the upstream waited for it, inside of a transaction.
     client: Duration,
+    /// Queries that were answered, and whether the end of the request is the one query's.
+    answered: usize,
+    whole: bool,
+    /// Those of its queries that get spans, when some do.
+    marks: Option<Box<Marks>>,
 }
 
 /// The requests under way on a held upstream.
@@ -159,14 +166,21 @@ impl Clocked {
                 client: rested.map_or(Duration::ZERO, |rested| {
                     since.saturating_duration_since(rested)
                 }),
+                answered: 0,
+                whole: false,
+                marks: None,
             });
         }
         self.requests.back_mut()
     }
 
     /// The client's latest request executes this.
-    pub(super) fn executes(&mut self, known: Option<&Arc<Known>>) {
+    pub(super) fn executes(&mut self, known: Option<&Arc<Known>>, mark: Option<Mark>) {
         if let Some(request) = self.open() {
+            if let Some(mark) = mark {
+                let marks = request.marks.get_or_insert_default();
+                marks.add(mark, request.queries, request.since);
+            }
             request.queries += 1;
             request.known = known.cloned();
         }
@@ -177,7 +191,11 @@ impl Clocked {
         if kind == Kind::CopyEnd {
             return;
         }
-        self.open();
+        if let Some(request) = self.open()
+            && matches!(kind, Kind::Query | Kind::FunctionCall)
+        {
+            request.whole = true;
+        }
         if kept && matches!(kind, Kind::Query | Kind::FunctionCall | Kind::Sync) {
             self.open = false;
         }
@@ -193,10 +211,44 @@ impl Clocked {
         self.now = None;
     }
 
-    /// CommandComplete's body: it ends in a number of rows, for most commands.
-    pub(super) fn completed(&mut self, tag: &[u8]) {
+    /// A query's answer ends: CommandComplete's body, which has a number of rows for most commands, or none
+    /// (EmptyQueryResponse, PortalSuspended).
+    pub(super) fn completed(&mut self, tag: &[u8], metrics: &Handle) {
+        let now = &mut self.now;
         if let Some(request) = self.requests.front_mut() {
-            request.rows += rows(tag);
+            let rows = rows(tag);
+            request.rows += rows;
+            request.answered += 1;
+            if let Some(marks) = request.marks.as_mut().filter(|_| !request.whole) {
+                let now = || *now.get_or_insert_with(Instant::now);
+                let waits = (self.leased, request.client);
+                marks.answered(metrics, (request.answered, rows), now, waits);
+            }
+        }
+    }
+
+    /// The client is told this SQLSTATE.
+    pub(super) fn failed(&mut self, sqlstate: &[u8], metrics: &Handle) {
+        let now = &mut self.now;
+        if let Some(request) = self.requests.front_mut() {
+            let Some(marks) = request.marks.as_mut() else {
+                return;
+            };
+            let now = *now.get_or_insert_with(Instant::now);
+            let waits = (self.leased, request.client);
+            // One that stands for all ends with its request.
+            let answered = (!request.whole).then_some(request.answered);
+            marks.failed(metrics, (sqlstate, answered), now, waits);
+        }
+    }
+
+    /// The session ends before its requests do.
+    pub(super) fn abandoned(&mut self, outcome: Outcome, metrics: &Handle) {
+        for request in self.requests.iter_mut() {
+            let waits = (self.leased, request.client);
+            if let Some(marks) = request.marks.as_mut() {
+                marks.abandoned(metrics, outcome, waits);
+            }
         }
     }
 
@@ -218,8 +270,13 @@ impl Clocked {
             }
         }
         if let Some(status) = self.ended.take()
-            && let Some(request) = self.requests.pop_front()
+            && let Some(mut request) = self.requests.pop_front()
         {
+            if let Some(marks) = request.marks.as_mut().filter(|_| request.whole) {
+                let now = *self.now.get_or_insert_with(Instant::now);
+                let waits = (self.leased, request.client);
+                marks.ended(metrics, request.rows, now, waits);
+            }
             self.count(&request, status, metrics);
         }
     }
@@ -300,7 +357,7 @@ mod tests {
         tokio::time::advance(ms(5)).await;
         let mut clocked = Clocked::new(Instant::now());
         clocked.asked(asked, &handle);
-        clocked.executes(None);
+        clocked.executes(None, None);
         clocked.sent(Kind::Query, true);
         tokio::time::advance(ms(10)).await;
         clocked.batch();
@@ -313,7 +370,7 @@ mod tests {
         // The client thinks.
         tokio::time::advance(ms(100)).await;
         clocked.sent(Kind::Parse, true);
-        clocked.executes(None);
+        clocked.executes(None, None);
         clocked.sent(Kind::Execute, true);
         clocked.sent(Kind::Sync, true);
         tokio::time::advance(ms(20)).await;
@@ -338,7 +395,7 @@ mod tests {
         let mut clocked = Clocked::new(Instant::now());
         clocked.asked(Instant::now(), &handle);
         for _ in 0..2 {
-            clocked.executes(None);
+            clocked.executes(None, None);
             clocked.sent(Kind::Execute, true);
             clocked.sent(Kind::Sync, true);
             tokio::time::advance(ms(10)).await;

@@ -6,6 +6,7 @@
 use super::Session;
 use super::end::End;
 use super::held::{Held, Note};
+use super::traced;
 use crate::config::PoolMode;
 use crate::metrics::Sum;
 use crate::reason::Reason;
@@ -70,7 +71,7 @@ impl Session {
         };
         if is_empty(text) {
             // What pools of clients ask to see that their connection lives, each time they take one.
-            self.count_unsent();
+            self.count_unsent(text);
             self.client.inbox.advance(header.bytes);
             self.state.unnamed = None;
             let status = [self.deferred.status().byte()];
@@ -91,7 +92,7 @@ impl Session {
             }
             _ => return Ok(false),
         };
-        self.count_unsent();
+        self.count_unsent(text);
         if matches!(then, Deferred::No) {
             self.pool.metrics.add(Sum::Unopened, 1);
         }
@@ -105,12 +106,13 @@ impl Session {
         Ok(true)
     }
 
-    fn count_unsent(&self) {
+    fn count_unsent(&self, text: &[u8]) {
         let reason = match self.caching {
             Some(_) => Reason::NotAQuery,
             None => Reason::Disabled,
         };
         self.pool.metrics.count(reason);
+        traced::unsent(&self.pool.metrics, text, reason);
     }
 }
 

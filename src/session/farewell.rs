@@ -8,6 +8,7 @@ use tokio::io::AsyncWriteExt;
 use super::Session;
 use super::end::End;
 use super::held::Held;
+use super::traced;
 use crate::sql::effect::Hidden;
 use crate::wire::replies::Status;
 
@@ -21,14 +22,14 @@ impl Session {
     pub(super) async fn farewell(&mut self, end: &End) {
         // Words in the middle of a frame would be read as its data.
         let torn = self.held.as_ref().is_some_and(|held| held.is_mid_frame());
-        self.release_upstream(end).await;
+        let mut words = Vec::new();
         if !torn {
-            let out = self.client.out.buffer();
-            let before = out.len();
-            end.farewell(out);
-            let words = out.get(before..).unwrap_or_default();
-            self.pool.metrics.errors.count_frames(words);
+            end.farewell(&mut words);
         }
+        self.trace_unanswered(&words);
+        self.release_upstream(end).await;
+        self.pool.metrics.errors.count_frames(&words);
+        self.client.out.buffer().append(&mut words);
         // A client in clear that went by itself, and has all that was for it, is not told of an end.
         let left = matches!(end, End::Terminated | End::ClientClosed);
         if !left || self.client.stream.is_tls() || !self.client.out.is_empty() {
@@ -41,6 +42,15 @@ impl Session {
             let _late = tokio::time::timeout(LAST_WORDS_TIMEOUT, words).await;
         }
         self.client.tally(&self.pool.metrics);
+    }
+
+    /// Spans of what has not been answered.
+    fn trace_unanswered(&mut self, words: &[u8]) {
+        let outcome = traced::outcome(words);
+        match self.held.as_mut() {
+            Some(held) => held.clocked.abandoned(outcome, &self.pool.metrics),
+            None => self.trace_unserved(outcome),
+        }
     }
 
     /// The held upstream goes back if it can be proven clean, else it is closed (H104, H105).

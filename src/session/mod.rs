@@ -49,6 +49,7 @@ mod settle;
 mod shapes;
 mod state;
 mod switches;
+mod traced;
 mod turn;
 mod waiting;
 
@@ -71,6 +72,7 @@ use self::refuse::Rules;
 use self::state::State;
 use self::waiting::Patience;
 use crate::config::PoolMode;
+use crate::export::span::Outcome;
 use crate::pool::Pool;
 use crate::pool::lease::Lease;
 use crate::wire::error::PgError;
@@ -234,8 +236,10 @@ impl Session {
     /// Gets an upstream, unless the client's request is gone before there is one.
     async fn acquire(&mut self) -> Result<(), End> {
         let pool = Arc::clone(&self.pool);
-        let asked = self.asking.as_ref().and_then(|asking| asking.at);
-        let asked = asked.unwrap_or_else(Instant::now);
+        let asked = match self.asking.as_mut() {
+            Some(asking) => *asking.at.get_or_insert_with(Instant::now),
+            None => Instant::now(),
+        };
         let lease = {
             let mut lease = std::pin::pin!(pool.lease());
             let mut queued = false;
@@ -291,6 +295,7 @@ impl Session {
         let error = PgError::error("57014", "canceling statement due to user request");
         self.pool.metrics.errors.count(&error.body());
         error.encode(self.client.out.buffer());
+        self.trace_unserved(Outcome::Failed(*b"57014"));
         loop {
             let Some(header) = frame::frontend_header(self.client.inbox.bytes())? else {
                 poll_fn(|cx| self.poll_more(frame::HEADER_BYTES, cx)).await?;

@@ -65,13 +65,18 @@ impl State {
                     None,
                 )),
                 known: caching.map(known),
+                traced: None,
             }
         };
         for named in self.statements.values_mut() {
+            let traced = named.meant.traced.take();
             named.meant = meant(&named.statement.body);
+            named.meant.traced = traced;
         }
         if let Some(unnamed) = self.unnamed.as_mut() {
+            let traced = unnamed.meant.traced.take();
             unnamed.meant = meant(&unnamed.body);
+            unnamed.meant.traced = traced;
         }
     }
 }

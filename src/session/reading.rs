@@ -15,6 +15,7 @@ use super::lookup::{Desk, Learning, Query, may_be_read};
 use super::plan::Foreseen;
 use super::shapes::Known;
 use super::state::{self, Meant, Reading};
+use super::traced;
 use crate::cache::rules::Hint;
 use crate::catalog::WriteSet;
 use crate::invalidate::Touch;
@@ -55,6 +56,17 @@ impl Link<'_> {
     /// What the text of a Query means, or of a Parse behind its name. With `keep`, for later
     /// requests as well.
     pub(super) fn read(&mut self, frame: &Frame<'_>, keep: bool) -> (Meant, Option<Arc<Reading>>) {
+        let (mut meant, reading) = self.meaning(frame, keep);
+        if self.pool.metrics.tracer.is_some()
+            && frame.whole
+            && let Some((text, _)) = frame::split_cstr(frame.body)
+        {
+            meant.traced = traced::read(&self.pool.metrics, text, meant.known.is_some());
+        }
+        (meant, reading)
+    }
+
+    fn meaning(&mut self, frame: &Frame<'_>, keep: bool) -> (Meant, Option<Arc<Reading>>) {
         // Of the first text of the request that was looked up, and of no other.
         let foreseen = self.held.foreseen.take();
         if !frame.whole {
@@ -97,8 +109,11 @@ impl Link<'_> {
         }
         let analyze = || state::work(analysis());
         let Some(caching) = self.caching else {
-            let work = analyze();
-            return (Meant { work, known: None }, None);
+            let meant = Meant {
+                work: analyze(),
+                ..Meant::default()
+            };
+            return (meant, None);
         };
         if !conforming || !is_readable(text, reported) || encoded && !text.is_ascii() {
             let work = analyze();
@@ -121,8 +136,7 @@ impl Link<'_> {
         let generations = self.pool.catalog.generations();
         let plain = snapshot.is_some_and(|snapshot| known.resolve(snapshot, generations).plain);
         let work = if plain { None } else { analyze() };
-        let known = Some(known);
-        (Meant { work, known }, reading)
+        (Meant::of(work, known), reading)
     }
 
     /// Whether it is open where the server will see a literal end: something that may change that is
@@ -179,17 +193,23 @@ impl Link<'_> {
         Meant {
             work: None,
             known: self.caching.map(|c| Arc::clone(&c.database.unreadable)),
+            traced: None,
         }
     }
 
     /// This is about to be executed: what it writes is in doubt from here on.
     pub(super) fn writes(&mut self, meant: &Meant) {
-        self.held.clocked.executes(meant.known.as_ref());
+        let reason = self.count(meant.known.as_deref());
+        let metrics = &self.pool.metrics;
+        let mark = traced::mark(
+            metrics,
+            (meant.known.as_ref(), meant.traced.as_ref()),
+            reason,
+        );
+        self.held.clocked.executes(meant.known.as_ref(), mark);
         let Some(known) = meant.known.as_deref() else {
-            self.pool.metrics.count(Reason::Disabled);
             return;
         };
-        self.count(known);
         let Some(writes) = self.held.writes.as_mut() else {
             return;
         };
@@ -226,9 +246,10 @@ impl Link<'_> {
     }
 
     /// Counts why the upstream answers this, and remembers it if the client wants to be told.
-    fn count(&mut self, known: &Known) {
-        let Some(caching) = self.caching else {
-            return;
+    fn count(&mut self, known: Option<&Known>) -> Reason {
+        let (Some(caching), Some(known)) = (self.caching, known) else {
+            self.pool.metrics.count(Reason::Disabled);
+            return Reason::Disabled;
         };
         let asked = self.held.asked.take();
         let (reason, asked) = asked.unwrap_or_else(|| {
@@ -253,6 +274,7 @@ impl Link<'_> {
                 leased: self.held.clocked.leased().max(asked),
             }));
         }
+        reason
     }
 
     /// A function is called by its number.

@@ -1,13 +1,15 @@
 //! Requests that need no upstream, answered: from the cache, or because they only concern what the
 //! proxy keeps itself.
 
+mod answer;
+
 use std::sync::Arc;
 
 use tokio::sync::OwnedSemaphorePermit;
 use tokio::time::Instant;
 
 use super::Session;
-use super::asked::{self, Asked, Step, Steps};
+use super::asked::{self, Asked, Steps};
 use super::clocked;
 use super::deferred::Deferred;
 use super::end::End;
@@ -19,10 +21,12 @@ use super::lookup::{Desk, Looked, Query};
 use super::plan::{Asking, Foreseen, Plan, Waited, upstream};
 use super::reading::{is_readable, shaped};
 use super::shapes::Known;
-use super::state::{Meant, NAMES_MAX, Named, Reading};
+use super::state::{Meant, NAMES_MAX, Reading};
+use super::traced;
 use crate::cache::entry::Entry;
 use crate::cache::rules::Hint;
 use crate::cache::{Fill, Lookup};
+use crate::export::parent::Parent;
 use crate::pool::Pool;
 use crate::reason::Reason;
 use crate::wire::frame;
@@ -45,6 +49,7 @@ impl Session {
                 out: self.client.out.buffer(),
                 waited,
                 complaint: None,
+                parent: None,
                 desk: Desk {
                     caching: &caching,
                     state: &mut self.state,
@@ -81,6 +86,8 @@ struct Clerk<'a> {
     waited: Option<&'a Waited>,
     /// What the hint said that was not understood.
     complaint: Option<String>,
+    /// The span of the application's that the query says it belongs to.
+    parent: Option<Parent>,
     desk: Desk<'a>,
     pool: &'a Arc<Pool>,
 }
@@ -125,6 +132,8 @@ impl Clerk<'_> {
         if !is_readable(text, &self.desk.state.reported) {
             return upstream(Reason::ParseError);
         }
+        let traced = traced::read(&self.pool.metrics, text, true);
+        self.parent = traced.and_then(|traced| traced.parent);
         shaped(text, |shape| {
             let known = self.desk.caching.known(text, shape);
             let hint = shape.hint.map(Hint::read);
@@ -176,6 +185,8 @@ impl Clerk<'_> {
         if !is_readable(text, &self.desk.state.reported) {
             return upstream(Reason::ParseError);
         }
+        let traced = traced::read(&self.pool.metrics, text, true);
+        self.parent = traced.as_ref().and_then(|traced| traced.parent);
         shaped(text, |shape| {
             let known = self.desk.caching.known(text, shape);
             let hint = shape.hint.map(Hint::read);
@@ -196,6 +207,7 @@ impl Clerk<'_> {
                     meant: Meant {
                         work: None,
                         known: Some(Arc::clone(&known)),
+                        traced: traced.clone(),
                     },
                     reading: Arc::new(Reading::new(shape)),
                 })
@@ -219,6 +231,7 @@ impl Clerk<'_> {
         let Some((_, types)) = frame::split_cstr(&subject.body) else {
             return upstream(Reason::Protocol);
         };
+        self.parent = subject.traced.and_then(|traced| traced.parent);
         let query = Query {
             known: &known,
             text: &reading.text,
@@ -333,7 +346,7 @@ impl Clerk<'_> {
     }
 
     /// Counts an answer from memory, and says what it was to this client.
-    fn hit(&self, known: &Known, entry: &Entry) -> Reason {
+    fn hit(&self, known: &Arc<Known>, entry: &Entry) -> Reason {
         let apart = self.waited.and_then(|waited| waited.apart);
         let reason = apart.unwrap_or(Reason::Hit);
         let metrics = &self.pool.metrics;
@@ -344,6 +357,9 @@ impl Clerk<'_> {
             reason,
             (self.since(), self.desk.begun),
         );
+        let times = (self.since(), self.waited.is_some());
+        let ended = (reason, entry.row_count);
+        traced::answered(metrics, (known, self.parent), ended, times);
         reason
     }
 
@@ -369,69 +385,6 @@ impl Clerk<'_> {
         })
     }
 
-    /// Answers each message, and ReadyForQuery if that is asked for.
-    fn answer(&mut self, steps: &Steps<'_>, answers: Answers<'_>) {
-        self.answer_steps(steps, answers);
-        if !steps.ends_with_flush() {
-            self.ready();
-        }
-    }
-
-    fn answer_steps(&mut self, steps: &Steps<'_>, mut answers: Answers<'_>) {
-        for step in steps.iter() {
-            match step {
-                Step::Parse { name, .. } => {
-                    if let Some(parsed) = answers.parsed.take() {
-                        self.register(name, parsed);
-                    }
-                    frame::push(self.out, b'1', &[]);
-                }
-                Step::DescribeStatement(_) => {
-                    if let Some(description) = answers.description {
-                        describe_statement(description, self.out);
-                    }
-                }
-                Step::Bind { .. } => frame::push(self.out, b'2', &[]),
-                Step::DescribePortal => {
-                    let body = answers.entry.and_then(|entry| entry.description.as_deref());
-                    frame::push(self.out, b'T', &[body.unwrap_or_default()]);
-                }
-                Step::Execute => {
-                    if let Some(entry) = answers.entry {
-                        entry.frames(self.out, false);
-                    }
-                    self.desk.state.portal = Meant::default();
-                }
-                Step::ClosePortal => frame::push(self.out, b'3', &[]),
-                Step::CloseStatement(name) => {
-                    if name.is_empty() {
-                        self.desk.state.unnamed = None;
-                    } else {
-                        self.desk.state.statements.remove(name);
-                    }
-                    frame::push(self.out, b'3', &[]);
-                }
-            }
-        }
-    }
-
-    /// The client has this statement from now on; an upstream gets it when it is first needed there.
-    fn register(&mut self, name: &[u8], parsed: Parsed) {
-        let state = &mut *self.desk.state;
-        let reading = Some(parsed.reading);
-        if name.is_empty() {
-            state.parse_unnamed(&parsed.body, parsed.meant, reading);
-            return;
-        }
-        let statement = self.pool.statements.intern(state.identity(&parsed.body));
-        let named = Named {
-            statement,
-            meant: parsed.meant,
-            reading,
-        };
-        state.statements.insert(name.into(), named);
-    }
-
     /// Runs the query once more, for nobody: to renew its entry, or to check it.
     fn run_beside(&self, query: Query<'_>, filling: Filling, permit: Option<OwnedSemaphorePermit>) {
         Errand {
@@ -447,15 +400,5 @@ impl Clerk<'_> {
 
     fn ready(&mut self) {
         frame::push(self.out, b'Z', &[&[self.status]]);
-    }
-}
-
-/// The answer to a statement's Describe.
-fn describe_statement(description: &Entry, out: &mut Vec<u8>) {
-    let parameters = description.parameters.as_deref().unwrap_or(&[0, 0]);
-    frame::push(out, b't', &[parameters]);
-    match &description.description {
-        Some(columns) => frame::push(out, b'T', &[columns]),
-        None => frame::push(out, b'n', &[]),
     }
 }

@@ -7,6 +7,7 @@ use super::names::Names;
 use super::neutral::{REPORTED, is_neutral};
 use super::settings::Staged;
 use super::shapes::Known;
+use super::traced::Traced;
 use crate::cache::rules::Hint;
 use crate::pool::state::{Reported, Settings};
 use crate::pool::statements::{Statement, fresh_id};
@@ -46,6 +47,19 @@ pub(super) fn doubted(analysis: Analysis) -> Work {
 pub(super) struct Meant {
     pub(super) work: Work,
     pub(super) known: Option<Arc<Known>>,
+    /// What spans of it need to know, if there are any.
+    pub(super) traced: Option<Arc<Traced>>,
+}
+
+impl Meant {
+    /// Without spans.
+    pub(super) fn of(work: Work, known: Arc<Known>) -> Self {
+        Self {
+            work,
+            known: Some(known),
+            traced: None,
+        }
+    }
 }
 
 /// What of a statement's text a cache key is made of.
@@ -84,6 +98,7 @@ pub(super) struct Unnamed {
 /// A statement, as a lookup needs it.
 pub(super) struct Subject {
     pub(super) known: Option<Arc<Known>>,
+    pub(super) traced: Option<Arc<Traced>>,
     pub(super) reading: Option<Arc<Reading>>,
     /// Parse's body behind the name.
     pub(super) body: Arc<[u8]>,
@@ -144,6 +159,7 @@ impl State {
         };
         Some(Subject {
             known: meant.known.clone(),
+            traced: meant.traced.clone(),
             reading: reading.clone(),
             body,
         })

@@ -3,12 +3,13 @@
 //! [`lexer`] cuts a text into tokens as the server does. [`analyze`](analyze()) says what its
 //! statements do to the session that runs them ([`effect`]), and why one of them could do more
 //! than its text shows. [`shape`] takes the literals out of a text, and [`class`] says what texts
-//! of one shape mean to the cache.
+//! of one shape mean to the cache. [`comment`] reads what comments say to programs.
 
 mod analyze;
 pub mod block;
 pub(crate) mod body;
 pub mod class;
+pub mod comment;
 mod cursor;
 mod define;
 pub mod effect;

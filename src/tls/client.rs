@@ -149,6 +149,22 @@ fn roots(tls: &UpstreamTls) -> Result<Option<Roots>, Error> {
     }
 }
 
+/// For HTTPS to whoever the system's roots vouch for; without `secure` for plain HTTP, which needs none.
+///
+/// # Errors
+/// No root to verify with.
+pub fn for_web(secure: bool) -> Result<ClientConfig, Error> {
+    let store = if secure {
+        system_roots()?.store
+    } else {
+        RootCertStore::empty()
+    };
+    let builder = ClientConfig::builder_with_provider(provider())
+        .with_safe_default_protocol_versions()
+        .map_err(|error| Error::Settings(error.to_string()))?;
+    Ok(builder.with_root_certificates(store).with_no_client_auth())
+}
+
 fn system_roots() -> Result<Roots, Error> {
     let found = rustls_native_certs::load_native_certs();
     let mut store = RootCertStore::empty();

@@ -98,7 +98,7 @@ impl Drop for Prometheus {
 }
 
 impl Prometheus {
-    fn start(target: std::net::SocketAddr) -> Self {
+    fn start(target: std::net::SocketAddr, flags: &[&str]) -> Self {
         let folder = tempfile::tempdir().unwrap();
         let file = folder.path().join("prometheus.yml");
         let alerts = root("packaging/prometheus/alerts.yml");
@@ -118,6 +118,7 @@ impl Prometheus {
                 folder.path().join("data").display()
             ))
             .arg(format!("--web.listen-address={address}"))
+            .args(flags)
             .stdout(Stdio::null())
             .stderr(Stdio::null())
             .spawn()
@@ -168,7 +169,7 @@ fn prometheus_reads_what_we_count() {
             .contains("content-type: application/openmetrics-text; version=1.0.0")
     );
     assert!(page.body.ends_with("# EOF\n"));
-    let prometheus = Prometheus::start(proxy.web());
+    let prometheus = Prometheus::start(proxy.web(), &[]);
     eventually("a scrape", || {
         (prometheus.query("up") == [1.0]).then_some(())
     });
@@ -187,6 +188,50 @@ fn prometheus_reads_what_we_count() {
         });
         assert_eq!(tried.len(), 1, "{once}");
     }
+}
+
+/// Then it asks for protobuf.
+#[test]
+fn prometheus_takes_native_histograms() {
+    let (_postgres, proxy) = with_traffic();
+    let mut client = proxy.client();
+    for _ in 0..20 {
+        client.run("select pg_sleep(0.1)");
+    }
+    let page = get(proxy.web(), "/metrics").body;
+    let prometheus = Prometheus::start(proxy.web(), &["--enable-feature=native-histograms"]);
+    let upstream = r#"pgweir_query_seconds{from="upstream"}"#;
+    let scraped = eventually("a native histogram", || {
+        let count = prometheus.query(&format!("histogram_count({upstream})"));
+        (!count.is_empty()).then_some(count)
+    });
+    let labels = format!(r#"{{{DU},from="upstream"}}"#);
+    let counted = |end: &str| sample(&page, &format!("pgweir_query_seconds_{end}{labels}"));
+    assert_eq!(scraped, [counted("count")]);
+    let sum = prometheus.query(&format!("histogram_sum({upstream})"));
+    assert_eq!(sum, [counted("sum")]);
+    // Most of them slept for a tenth of a second; a bucket is less than a tenth wide.
+    let quantile =
+        |share: f64| prometheus.query(&format!("histogram_quantile({share}, {upstream})"));
+    assert!(
+        (0.1..0.12).contains(&quantile(0.75)[0]),
+        "{:?}",
+        quantile(0.75)
+    );
+    assert!(quantile(0.0)[0] < 0.1);
+    for name in ["queue", "connect", "first_byte"] {
+        let count = prometheus.query(&format!("histogram_count(pgweir_{name}_seconds)"));
+        let text = sample(&page, &format!("pgweir_{name}_seconds_count{{{DU}}}"));
+        assert_eq!(count, [text], "{name}");
+    }
+    // What is no histogram is as in the text.
+    let queries = prometheus.query("sum(pgweir_queries_total)");
+    let queued: f64 = ["hit", "miss", "bypass"]
+        .iter()
+        .map(|r| super::queries(&page, r))
+        .sum();
+    assert_eq!(queries, [queued]);
+    assert_eq!(prometheus.query("pgweir_ready"), [1.0]);
 }
 
 /// All expressions of the dashboard.

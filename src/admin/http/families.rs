@@ -132,17 +132,6 @@ fn busiest(view: &View) -> impl Iterator<Item = (&(String, String), &TableReport
     all.into_iter().take(TABLES_MAX)
 }
 
-/// Whether a query was answered from memory, in one word.
-fn result(reason: Reason) -> &'static str {
-    if reason == Reason::Hit {
-        "hit"
-    } else if reason.is_miss() {
-        "miss"
-    } else {
-        "bypass"
-    }
-}
-
 fn seconds(time: SystemTime) -> f64 {
     time.duration_since(std::time::UNIX_EPOCH)
         .unwrap_or_default()
@@ -187,7 +176,7 @@ pub static FAMILIES: &[Family] = families! {
         "Queries by what became of them: hit, miss or bypass, and the reason in one word" => |view, to| {
         for (name, counts) in &view.counts {
             for reason in Reason::ALL.into_iter().filter(|reason| counts.of(*reason) > 0) {
-                let labels = [name.database.as_str(), &name.user, result(reason), reason.as_str()];
+                let labels = [name.database.as_str(), &name.user, reason.result(), reason.as_str()];
                 to.count(labels, counts.of(reason));
             }
         }
@@ -250,6 +239,17 @@ pub static FAMILIES: &[Family] = families! {
     };
     Counter "pgweir_pins" DU, "Sessions that came to hold their upstream beyond the transaction" => |view, to| {
         to.each(view, |counts| Value::Count(counts.sum(Sum::Pins)));
+    };
+    Counter "pgweir_spans" &["outcome"],
+        "Spans of queries: sent to telemetry.endpoint, dropped because the queue was full, or failed to be sent" => |view, to| {
+        let spans = view.exported;
+        for (outcome, count) in [
+            ("sent", spans.sent),
+            ("dropped", spans.dropped),
+            ("failed", spans.failed),
+        ] {
+            to.count([outcome], count);
+        }
     };
     Gauge "pgweir_pool_upstreams" &["database", "user", "state"],
         "Upstream connections: active (leased), idle, or pinned beyond the pool's size" => |view, to| {

@@ -5,7 +5,7 @@
 //! browsers, then take their share of the processor from the system's scheduler, and never a
 //! worker's time between two polls of a client's session.
 //!
-//! [`families`] says which metrics there are, [`text`] writes them, [`history`] keeps the last hour,
+//! [`families`] says which metrics there are, [`text`] and [`protobuf`] write them, [`history`] keeps the last hour,
 //! `page` is what a browser gets.
 
 mod accept;
@@ -13,6 +13,7 @@ pub mod families;
 pub mod history;
 mod json;
 mod page;
+pub mod protobuf;
 mod serve;
 pub mod text;
 
@@ -35,8 +36,8 @@ use serde_json::{Value, json};
 use tokio::sync::{OwnedSemaphorePermit, Semaphore, watch};
 use tokio::time::{Instant, MissedTickBehavior, interval_at};
 
+use self::accept::Exposition;
 use self::history::History;
-use self::text::Format;
 use super::view::{Detail, View};
 use super::{Dialect, Facts, People, Purge, Show};
 
@@ -201,12 +202,11 @@ fn router(site: Arc<Site>) -> Router {
 async fn metrics(State(site): State<Arc<Site>>, headers: HeaderMap) -> Response {
     let accept = headers.get(header::ACCEPT);
     let accept = accept.and_then(|value| value.to_str().ok());
-    let format = accept::format(accept.unwrap_or_default());
-    let kind = match format {
-        Format::OpenMetrics => "application/openmetrics-text; version=1.0.0; charset=utf-8",
-        Format::Plain => "text/plain; version=0.0.4; charset=utf-8",
+    let view = site.source.view(Detail::All);
+    let (kind, page) = match accept::format(accept.unwrap_or_default()) {
+        Exposition::Protobuf => (protobuf::CONTENT_TYPE, protobuf::write(&view)),
+        Exposition::Text(format) => (format.content_type(), text::write(&view, format).into()),
     };
-    let page = text::write(&site.source.view(Detail::All), format);
     ([(header::CONTENT_TYPE, kind)], page).into_response()
 }
 
@@ -370,6 +370,7 @@ mod tests {
             logins: metrics.logins.snapshot(),
             changeable: false,
             cache: None,
+            exported: crate::export::span::Exported::default(),
             queries: Vec::new(),
             tables: std::collections::BTreeMap::default(),
         }

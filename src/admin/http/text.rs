@@ -13,9 +13,19 @@ pub enum Format {
     Plain,
 }
 
+impl Format {
+    /// How it is called in `Content-Type`.
+    pub fn content_type(self) -> &'static str {
+        match self {
+            Self::OpenMetrics => "application/openmetrics-text; version=1.0.0; charset=utf-8",
+            Self::Plain => "text/plain; version=0.0.4; charset=utf-8",
+        }
+    }
+}
+
 /// The bounds of a histogram's buckets are powers of two, from 2^-18 s (4 us) to 2^5 s (half a
 /// minute): every one in memory has its bound there, so no count is guessed.
-const EXPONENTS: std::ops::RangeInclusive<i32> = -18..=5;
+pub(super) const EXPONENTS: std::ops::RangeInclusive<i32> = -18..=5;
 
 /// The whole page.
 pub fn write(view: &View, format: Format) -> String {

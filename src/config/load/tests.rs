@@ -324,6 +324,11 @@ const REFUSED: &[(&str, &str, &str)] = &[
         "never enough",
     ),
     (
+        "telemetry.metrics_interval = \"0s\"",
+        "p.toml:1: telemetry.metrics_interval",
+        "never enough",
+    ),
+    (
         "runtime.workers = 0",
         "p.toml:1: runtime.workers",
         "1 or more",
@@ -628,4 +633,47 @@ fn the_file_is_named_by_flag_or_variable() {
             .starts_with("environment PGWEIR_CONFIG: the configuration file"),
         "{error}"
     );
+}
+
+#[test]
+fn a_collector_for_every_program_counts_for_this_one_too() {
+    let standard = [
+        ("OTEL_EXPORTER_OTLP_ENDPOINT", "http://collector:4318/"),
+        ("OTEL_SERVICE_NAME", "shop"),
+    ];
+    let loaded = with(&["--upstream", URL], &standard, "").unwrap();
+    let telemetry = &loaded.config.telemetry;
+    let endpoint = telemetry.endpoint.as_ref().unwrap();
+    assert_eq!(
+        endpoint.with_path("v1/traces"),
+        "http://collector:4318/v1/traces"
+    );
+    assert_eq!(telemetry.service_name, "shop");
+    // What is said to this program alone comes first.
+    let own = "telemetry.endpoint = \"https://own/otlp\"\ntelemetry.service_name = \"pool\"\n";
+    let loaded = with(&["--upstream", URL], &standard, own).unwrap();
+    let endpoint = loaded.config.telemetry.endpoint.unwrap();
+    assert_eq!(endpoint.with_path("v1/x"), "https://own/otlp/v1/x");
+    assert!(endpoint.is_secure());
+    assert_eq!(loaded.config.telemetry.service_name, "pool");
+    assert_eq!(from_file("").unwrap().config.telemetry.endpoint, None);
+}
+
+#[test]
+fn only_an_address_is_a_collector() {
+    for url in [
+        "127.0.0.1:4318",
+        "ftp://x",
+        "http://u:p@x",
+        "http://x/?a=b",
+        "http://",
+        "x",
+    ] {
+        let text = format!("telemetry.endpoint = \"{url}\"\n");
+        let error = from_file(&text).unwrap_err();
+        assert!(
+            error.contains("telemetry.endpoint") && error.contains("4318"),
+            "{error}"
+        );
+    }
 }
