@@ -12,6 +12,7 @@ use super::heal::Series;
 use super::lookup::Learning;
 use super::outbox::Outbox;
 use super::pin::Pins;
+use super::reading::may_commit;
 use super::serve::{Asking, Foreseen};
 use super::settings::Staged;
 use super::state::Named;
@@ -219,6 +220,16 @@ impl Held {
             && self.rest.bytes == 0
             && self.inbox.is_empty()
             && self.out.is_empty()
+    }
+
+    /// In a transaction that nothing under way can commit: all that will be left of it without its client
+    /// is a rollback (H104).
+    pub(super) fn only_rolls_back(&self) -> bool {
+        let commits = |entry: &Entry<Note>| matches!(&entry.note, Note::Running { work, .. } if may_commit(work));
+        // Of code that was not looked at there is no note.
+        self.replies.status() != Status::Idle
+            && self.hidden != Some(Hidden::Opaque)
+            && !self.replies.outstanding().any(commits)
     }
 
     /// Between two requests of the client, whatever the transaction status.

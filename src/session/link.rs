@@ -89,7 +89,16 @@ impl Link<'_> {
     }
 
     fn fill_from_client(&mut self, cx: &mut Context<'_>) -> Result<bool, End> {
-        if self.client.leaving || !self.client.inbox.has_room() || !self.held.out.has_room() {
+        if self.client.leaving {
+            if !self.held.only_rolls_back() {
+                // What it left running may last, and runs to its end as it would at Postgres.
+                return Ok(false);
+            }
+            // Nothing behind a good-bye means anything, but that the connection closes does.
+            let behind = self.client.inbox.bytes().len();
+            self.client.inbox.advance(behind);
+        }
+        if !self.client.inbox.has_room() || !self.held.out.has_room() {
             return Ok(false);
         }
         match self.client.inbox.poll_fill(&mut self.client.stream, cx) {
