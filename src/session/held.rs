@@ -53,6 +53,12 @@ pub(super) enum Note {
     Ours {
         id: u64,
     },
+    /// A Parse of ours that puts a statement on this upstream under the client's own name; `alone` when it
+    /// is a request by itself.
+    ByName {
+        name: Box<[u8]>,
+        alone: bool,
+    },
     /// A Parse that fails because the client's name is taken; its error names ours.
     Duplicate {
         ours: Vec<u8>,
@@ -136,7 +142,7 @@ pub(super) struct Held {
     pub(super) used: Vec<Arc<Statement>>,
     pub(super) series: Series,
     /// Statements of the client's that the upstream has under the client's own names, because SQL
-    /// asked for them.
+    /// asked for them or made them.
     pub(super) by_name: Vec<Box<[u8]>>,
     /// DDL ran that may change which functions are to be trusted.
     pub(super) changed_catalog: bool,
