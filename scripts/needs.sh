@@ -71,6 +71,14 @@ need_drivers() {
         "$needs/venv/bin/pip" install -q -r "$python"
         done_with python "$python"
     fi
+    # The exporter wants libraries of its own year; it works with those of today, named in full.
+    local exporter=tests/drivers/exporter.txt
+    if once exporter "$exporter"; then
+        say "installing PgBouncer's exporter"
+        python3 -m venv "$needs/exporter"
+        "$needs/exporter/bin/pip" install -q --no-deps -r "$exporter"
+        done_with exporter "$exporter"
+    fi
     if once node "$node" || [ ! -d tests/drivers/node/node_modules ]; then
         say "installing Node drivers"
         (cd tests/drivers/node && npm install --silent --no-audit --no-fund --no-package-lock)
@@ -80,7 +88,7 @@ need_drivers() {
     export PGWEIR_TEST_DRIVERS="$needs"
 }
 
-# Schemas of compose files and of Kubernetes' objects, and what checks by them.
+# Schemas of compose files, of Kubernetes' objects and of Grafana's dashboards, and what checks by them.
 need_schemas() {
     local wanted=tests/packaging/requirements.txt
     if once schemas "$wanted"; then
@@ -91,6 +99,15 @@ need_schemas() {
         done_with schemas "$wanted"
     fi
     export PGWEIR_TEST_SCHEMAS="$needs/schemas/bin/python"
+    local types=tests/packaging/package.json
+    if once grafana "$types"; then
+        packages npm nodejs npm
+        say "fetching Grafana's schema"
+        mkdir -p "$needs/grafana" && cp "$types" "$needs/grafana/"
+        (cd "$needs/grafana" && npm install --silent --no-audit --no-fund --no-package-lock --ignore-scripts)
+        done_with grafana "$types"
+    fi
+    export PGWEIR_TEST_GRAFANA="$needs/grafana"
     packages groff groff
     packages systemd-analyze systemd
 }

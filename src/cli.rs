@@ -132,7 +132,34 @@ whether the query is cached or not.
 const AFTER: &str = "\
 Durations D are written 250ms, 15s, 10m or 1h. Every flag can also be given as an environment \
 variable (PGWEIR_POOL_SIZE for --pool-size); flags win over variables, variables over the file. \
-proxy.toml.example lists all settings, also those that have no flag.";
+proxy.toml.example lists all settings, also those that have no flag.
+
+  PGWEIR_UPSTREAM=postgres://u:p@host/shop pgweir    psql postgres://u:p@127.0.0.1:6432/shop";
+
+/// What the manual page has besides; each is a section.
+const PAPER: [(&str, &str); 4] = [
+    (
+        "SIGNALS",
+        "HUP reads the file and the certificates again. TERM and INT end gently: no new clients, running \
+         transactions may end within listen.shutdown_timeout; once more, at once. USR1 takes no new \
+         clients and ends when the last has left.",
+    ),
+    (
+        "FILES",
+        "/etc/pgweir/proxy.toml is the configuration of the service, /etc/default/pgweir its variables. \
+         PGPASSFILE or ~/.pgpass has passwords that are not in the URL.",
+    ),
+    (
+        "EXIT STATUS",
+        "0 when told to end, or when what was asked for was done; 1 when it could not be; 2 for a command \
+         line that is not understood.",
+    ),
+    (
+        "SEE ALSO",
+        "psql(1); the console, psql -d pgweir, then SHOW HELP; the page at http://127.0.0.1:6433/; the \
+         documents in /usr/share/doc/pgweir.",
+    ),
+];
 
 /// Reads the process's own command line. What clap has to say (help, version, a mistake) is
 /// printed here; the exit code is for `main` to return.
@@ -215,7 +242,7 @@ fn read_round_trip(text: &str) -> Result<Duration, String> {
 fn clap_command() -> Clap {
     let root = Clap::new("pgweir")
         .version(env!("CARGO_PKG_VERSION"))
-        .about("A transparent Postgres pooler")
+        .about("A transparent Postgres pooler and query cache")
         .after_help(AFTER)
         .max_term_width(110)
         .disable_help_subcommand(true)

@@ -89,7 +89,7 @@ mod tests {
             assert_eq!(few.front(), Some(&1));
             assert_eq!(few.front_mut(), Some(&mut 1));
             few.iter_mut().for_each(|item| *item += round);
-            assert!(few.iter().eq(&[1 + round, 2 + round, 3 + round]));
+            assert!(few.iter().copied().eq([1 + round, 2 + round, 3 + round]));
             assert_eq!(few.pop_front(), Some(1 + round));
             assert_eq!(few.pop_front(), Some(2 + round));
             few.push_back(4);

@@ -299,4 +299,21 @@ mod tests {
         words.dedup();
         assert_eq!(words.len(), Reason::ALL.len());
     }
+
+    #[test]
+    fn docs_reasons_are_made_from_the_table() {
+        let mut made = "| word | a | meaning |\n|---|---|---|\n".to_owned();
+        for reason in Reason::ALL {
+            let kind = if reason == Reason::Hit {
+                "hit"
+            } else if reason.is_miss() {
+                "miss"
+            } else {
+                "bypass"
+            };
+            let (word, meaning) = (reason.as_str(), reason.sentence());
+            made.push_str(&format!("| `{word}` | {kind} | {meaning} |\n"));
+        }
+        crate::docs::same("metrics.md", "reasons", &made);
+    }
 }

@@ -56,6 +56,10 @@ fn by_the_user_of_the_url() {
         check_in(&proxy, "app", PASSWORD);
         check_strangers(&proxy, "app");
         check_in(&proxy, "app", PASSWORD);
+        // The operator is told what the client must not hear.
+        proxy.wait_for_log("unknown user: neither in upstream.url", 0);
+        let known = |line: &String| line.contains("unknown user") && line.contains("user=\"app\"");
+        assert!(!proxy.log_lines().iter().any(known));
     }
 }
 

@@ -91,6 +91,36 @@ fn tags(reply: &Reply) -> String {
     frames.map(|frame| char::from(frame.tag)).collect()
 }
 
+/// After a thousand entries of a shape that nobody asked for, one is made for a question that comes a
+/// second time; the first answer from memory makes it a shape like any other again.
+#[test]
+fn of_questions_that_hardly_ever_come_twice_only_those_that_do_are_kept() {
+    let world = World::new(2, "");
+    let mut client = world.client();
+    let text = |n: usize| format!("select v from kv where k = 1 and v < {n}");
+    for n in 0..1_000 {
+        assert_reason(&client.run(&text(n)), "miss");
+    }
+    let who = [("user", "postgres"), ("database", "pgweir")];
+    let mut console = Client::connect(world.proxy.address, &who).unwrap();
+    let said = |reply: &Reply| {
+        let rows = reply
+            .0
+            .iter()
+            .map(|frame| String::from_utf8_lossy(&frame.body));
+        rows.filter(|row| row.contains("hardly ever asked twice"))
+            .count()
+    };
+    assert_eq!(said(&console.run("SHOW QUERIES")), 1);
+    for reason in ["miss", "miss", "hit"] {
+        assert_reason(&client.run(&text(2_000)), reason);
+    }
+    for reason in ["miss", "hit"] {
+        assert_reason(&client.run(&text(2_001)), reason);
+    }
+    assert_eq!(said(&console.run("SHOW QUERIES")), 0);
+}
+
 #[test]
 fn one_entry_serves_every_form_of_the_protocol() {
     let world = World::new(1, "");

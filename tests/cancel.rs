@@ -47,6 +47,22 @@ fn a_cancel_reaches_only_the_query_of_its_client() {
     assert_eq!(client.value("select 1"), "1");
 }
 
+/// The client that holds the last place can still cancel its query.
+#[test]
+fn a_cancel_comes_through_when_there_are_too_many_clients() {
+    let postgres = Postgres::start();
+    let proxy = Proxy::start(&postgres, 1, &["--max-clients", "1"]);
+    let mut client = proxy.client();
+    client.send(&query("select pg_sleep(60)")).unwrap();
+    wait_for_sleepers(&mut postgres.admin(), 1);
+    cancel(proxy.address, &client.key()).unwrap();
+    let reply = client.until(b'Z').unwrap();
+    assert_eq!(
+        (reply.error_text().as_str(), reply.status()),
+        (CANCELLED, Some('I'))
+    );
+}
+
 #[test]
 fn a_cancel_in_a_transaction_fails_it() {
     let (postgres, proxy) = world(1);

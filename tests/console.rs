@@ -303,6 +303,19 @@ fn faults_in_the_extended_protocol_end_with_sync() {
     proxy.stop();
 }
 
+/// asyncpg asks for a description with Flush, and sends Sync when it has the answer.
+#[test]
+fn an_error_does_not_wait_for_sync() {
+    let proxy = without_postgres();
+    let mut client = console(&proxy);
+    let frames = [parse("s", "SHOW NOTHING"), describe_statement("s"), flush()];
+    client.send(&frames.concat()).unwrap();
+    assert_eq!(client.until(b'E').unwrap().sqlstate(), "42601");
+    client.send(&sync()).unwrap();
+    assert_eq!(tags(&client.until(b'Z').unwrap()), "Z");
+    proxy.stop();
+}
+
 #[test]
 fn what_is_too_long_is_dropped_and_told() {
     let proxy = without_postgres();

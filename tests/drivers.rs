@@ -1,11 +1,14 @@
 //! Real drivers through the proxy, with TLS and SCRAM on both sides, on each version of Postgres. The programs
 //! stand in `drivers/`; `scripts/drivers.sh` installs what they need and says so by `PGWEIR_TEST_DRIVERS`.
 
+mod console;
+
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Stdio};
 
 use tokio::time::Instant;
 
+use crate::support::install::Install;
 use crate::support::postgres::{Login, Options, PASSWORD, Postgres, installs};
 use crate::support::proxy::Proxy;
 
@@ -26,9 +29,13 @@ pub(crate) fn installed() -> Option<PathBuf> {
 
 /// Runs the program through the proxy on each version of Postgres.
 fn check(program: impl Fn(&Path, &Path) -> Command) {
+    check_on(installs(), program);
+}
+
+fn check_on(installs: Vec<Install>, program: impl Fn(&Path, &Path) -> Command) {
     let Some(installed) = installed() else { return };
     let sources = Path::new(concat!(env!("CARGO_MANIFEST_DIR"), "/tests/drivers"));
-    for install in installs() {
+    for install in installs {
         let mut options = Options::new(install);
         (options.login, options.tls) = (Login::Scram, true);
         let postgres = Postgres::start_with(&options);

@@ -336,7 +336,7 @@ fn settings_come_as_for_serve() {
         (&value["reason"], &value["cached"]),
         (&"disabled".into(), &false.into())
     );
-    assert_eq!(value["because"], "so say rule 2 of [[cache.rules]]");
+    assert_eq!(value["because"], "by rule 2 of [[cache.rules]]");
     let value = with(query, &["--database", "elsewhere"]);
     assert_eq!(
         (&value["level"], &value["cached"]),

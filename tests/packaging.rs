@@ -347,6 +347,25 @@ fn manifests_keep_to_their_schemas() {
     assert!(output.status.success(), "{said}");
 }
 
+/// By the types that Grafana publishes, and a compiler that finds faults made on purpose.
+#[test]
+fn the_dashboard_is_what_grafana_calls_one() {
+    let Some(folder) = std::env::var_os("PGWEIR_TEST_GRAFANA") else {
+        eprintln!(
+            "NOT CHECKED: the dashboard against Grafana's schema, scripts/test.sh fetches it"
+        );
+        return;
+    };
+    let output = Command::new("node")
+        .arg(root().join("tests/packaging/grafana.mjs"))
+        .arg(folder)
+        .arg(root().join("packaging/grafana/pgweir.json"))
+        .output()
+        .unwrap();
+    let said = text(&output.stdout) + &text(&output.stderr);
+    assert!(output.status.success(), "{said}");
+}
+
 /// What other files of ours are called where they are mounted or installed.
 #[test]
 fn every_file_that_is_named_is_there() {

@@ -81,7 +81,12 @@ pub const TABLES: Columns = &[
     ("hit_ratio", Float),
 ];
 
-pub const BYPASSES: Columns = &[("reason", Text), ("queries", Int), ("meaning", Text)];
+pub const BYPASSES: Columns = &[
+    ("reason", Text),
+    ("queries", Int),
+    ("meaning", Text),
+    ("remedy", Text),
+];
 
 /// For who came as to PgBouncer without the last one: its exporter counts the columns.
 pub const CONFIG: Columns = &[

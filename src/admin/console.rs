@@ -138,11 +138,14 @@ impl Console {
                 }
                 b'H' => self.flush().await?,
                 tag => {
-                    if let Err(error) = self.extended(tag, frame.body).await? {
+                    let failed = self.extended(tag, frame.body).await?.err();
+                    if let Some(error) = &failed {
                         error.encode(&mut self.out);
                         self.skipping = true;
                     }
-                    if self.out.len() > BATCH_BYTES {
+                    // As from Postgres an error goes out at once: a driver that asked with Flush
+                    // waits for it before it sends its Sync.
+                    if failed.is_some() || self.out.len() > BATCH_BYTES {
                         self.flush().await?;
                     }
                 }

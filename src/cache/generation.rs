@@ -355,8 +355,11 @@ impl Generations {
             .relations
             .read()
             .unwrap_or_else(PoisonError::into_inner);
-        let found: Option<Vec<_>> = relations.iter().map(|oid| known.find(*oid)).collect();
+        // Of the exact size: most writes touch one, and it is kept as a boxed slice.
+        let mut found = Vec::with_capacity(relations.len());
+        found.extend(relations.iter().map_while(|oid| known.find(*oid)));
         drop(known);
+        let found = (found.len() == relations.len()).then_some(found);
         let mut counters = found.unwrap_or_else(|| {
             let mut known = self
                 .relations

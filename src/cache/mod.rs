@@ -169,7 +169,7 @@ impl Cache {
     pub fn lookup(self: &Arc<Self>, ask: &Ask<'_>, now: Instant) -> Lookup {
         let key = Asked::new(ask.key, &self.hasher);
         match self.find(key, ask, now) {
-            Ok((entry, age, old)) => self.hit(key, ask, entry, (age, old), now),
+            Ok((entry, age, old)) => self.hit((key, ask), entry, (age, old), now),
             Err(Absent::Never) if ask.rare && !self.seen.again(key.hash) => Lookup::Miss {
                 fill: None,
                 why: Absent::Never,
@@ -195,7 +195,7 @@ impl Cache {
             Ok((entry, age, old))
         });
         match found {
-            Ok((entry, age, old)) => self.hit(key, ask, entry, (age, old), now),
+            Ok((entry, age, old)) => self.hit((key, ask), entry, (age, old), now),
             Err(why) => {
                 let fill = match self.board(key, ask, why, now) {
                     Boarded::Fill(fill) => Some(fill),
@@ -297,8 +297,7 @@ impl Cache {
 
     fn hit(
         self: &Arc<Self>,
-        key: Asked<'_>,
-        ask: &Ask<'_>,
+        (key, ask): (Asked<'_>, &Ask<'_>),
         entry: Arc<Entry>,
         (age, old): (Duration, bool),
         now: Instant,

@@ -6,7 +6,7 @@ use std::process::ExitCode;
 
 use clap_complete::Shell;
 
-use super::clap_command;
+use super::{PAPER, clap_command};
 
 /// Prints the script that makes `shell` complete our flags.
 pub fn completions(shell: Shell) -> ExitCode {
@@ -38,6 +38,9 @@ fn page() -> io::Result<Vec<u8>> {
         if own {
             let name = command.get_name().to_uppercase();
             writeln!(page, ".SH \"THE COMMAND {name}\"")?;
+            if let Some(about) = command.get_about() {
+                writeln!(page, "{}.", escaped(&about.to_string()))?;
+            }
             let mut alone = command.clone();
             // The settings stand above; here only what the command has of its own.
             let shared: Vec<_> = root.get_arguments().map(|a| a.get_id().clone()).collect();
@@ -50,8 +53,16 @@ fn page() -> io::Result<Vec<u8>> {
         }
     }
     man.render_extra_section(&mut page)?;
+    for (heading, text) in PAPER {
+        writeln!(page, ".SH \"{heading}\"\n{}", escaped(text))?;
+    }
     man.render_version_section(&mut page)?;
     Ok(page)
+}
+
+/// A hyphen of the text is a hyphen of the page.
+fn escaped(text: &str) -> String {
+    text.replace('-', "\\-")
 }
 
 fn print(text: &[u8]) -> ExitCode {
@@ -77,6 +88,9 @@ mod tests {
             "--from-pgbouncer",
             "--rtt",
             "pgweir-explain(1)",
+            "Say whether a query is cached",
+            "SIGNALS\"\nHUP reads",
+            "psql -d pgweir",
         ] {
             assert!(plain.contains(wanted), "{wanted}\n{plain}");
         }

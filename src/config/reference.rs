@@ -4,7 +4,7 @@
 use std::fmt::Write as _;
 
 use super::setting::{Reload, Setting};
-use super::table;
+use super::{Config, table};
 
 const EXAMPLE: &str = include_str!("../../proxy.toml.example");
 
@@ -27,6 +27,22 @@ fn comment(section: &str, key: &str) -> String {
         }
     }
     markdown(&found)
+}
+
+/// The comment in front of a heading, as paragraphs of Markdown.
+fn introduction(section: &str) -> String {
+    let mut lines: Vec<&str> = Vec::new();
+    for line in EXAMPLE.lines() {
+        let bare = line.strip_prefix('#').unwrap_or(line);
+        if bare.starts_with('[') && bare.trim_matches(['[', ']']) == section {
+            break;
+        }
+        match line.strip_prefix("# ") {
+            Some(text) => lines.push(text),
+            None => lines.clear(),
+        }
+    }
+    markdown(&lines)
 }
 
 /// Lines that are indented are a list of words with what they mean.
@@ -108,21 +124,27 @@ fn setting<T>(out: &mut String, prefix: &str, section: &str, row: &Setting<T>, n
 
 fn reference() -> String {
     let mut out = String::new();
-    let mut section = String::new();
+    let section =
+        |row: &Setting<Config>| row.key.rsplit_once('.').map_or("", |(section, _)| section);
+    let mut sections: Vec<&str> = Vec::new();
     for row in table::all() {
-        let (of, _) = row.key.rsplit_once('.').unwrap_or(("", row.key));
-        if of != section {
-            of.clone_into(&mut section);
-            let _infallible = write!(out, "### `[{section}]`\n\n");
+        if !sections.contains(&section(row)) {
+            sections.push(section(row));
         }
-        setting(&mut out, "", &section, row, true);
+    }
+    for name in sections {
+        let _infallible = write!(out, "### `[{name}]`\n\n");
+        for row in table::all().filter(|row| section(row) == name) {
+            setting(&mut out, "", name, row, true);
+        }
     }
     for (heading, prefix, section) in [
         ("[[users]]", "users.", "users"),
         ("[databases.NAME]", "databases.NAME.", "databases.shop"),
         ("[[cache.rules]]", "cache.rules.", "cache.rules"),
     ] {
-        let _infallible = write!(out, "### `{heading}`\n\n");
+        let told = introduction(section);
+        let _infallible = write!(out, "### `{heading}`\n\n{told}\n\n");
         match section {
             "users" => table::USER
                 .iter()

@@ -215,7 +215,7 @@ impl Steps<'_> {
 
     fn of_level(&self) -> Option<Refusal> {
         if self.ruled.level == Level::Off {
-            let why = format!("so say {}", self.ruled.because);
+            let why = format!("by {}", self.ruled.because);
             return Some(refused(Reason::Disabled, &why));
         }
         if self.decision.level == Level::Off {

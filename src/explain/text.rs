@@ -64,7 +64,9 @@ impl Explanation {
     /// The whole answer in a sentence or two.
     pub fn sentence(&self) -> String {
         let subject = match self.kind {
-            Kind::Read | Kind::NoCache(_) => "query",
+            Kind::Read => "query",
+            Kind::NoCache(Reason::NotAQuery) => "statement",
+            Kind::NoCache(_) => "query",
             Kind::Write | Kind::Definition | Kind::Everything(_) => "statement",
         };
         let mut sentence = match &self.outcome {
@@ -206,6 +208,9 @@ impl Explanation {
 
     fn level_line(&self) -> String {
         let life = self.decision.life;
+        if self.decision.level == Level::Off {
+            return format!("off: {}", self.decision.because);
+        }
         format!(
             "{}, {} and {} more while it is renewed: {}",
             self.decision.level.as_str(),

@@ -261,6 +261,10 @@ impl Touched {
         let Some(epoch) = other.epoch else {
             return;
         };
+        if self.epoch.is_none() {
+            *self = other;
+            return;
+        }
         self.beyond = self.beyond.max(other.beyond);
         self.add(Touch::Relations(&other.relations), epoch);
     }

@@ -189,6 +189,10 @@ impl Known {
         for reason in [Reason::Hit, Reason::Miss, Reason::Expired, Reason::Stale] {
             add(reason.as_str(), total.of(reason).to_string());
         }
+        // Of all queries, as on the page and in the metrics.
+        let queries = Reason::ALL.iter().map(|reason| total.of(*reason)).sum();
+        let share = ratio(total.of(Reason::Hit), queries);
+        add("hit_ratio", share.unwrap_or_default());
         add("compared", audited.compared.to_string());
         add("differed", audited.differed.to_string());
         table
@@ -246,6 +250,7 @@ impl Known {
                 Some(reason.as_str().to_owned()),
                 Some(count.to_string()),
                 Some(reason.sentence().to_owned()),
+                Some(reason.remedy().to_owned()),
             ]);
         }
         table

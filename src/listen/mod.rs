@@ -23,7 +23,6 @@ use std::time::Duration;
 
 use arc_swap::ArcSwap;
 use socket2::{SockRef, TcpKeepalive};
-use tokio::io::AsyncWriteExt;
 use tokio::net::{TcpListener, TcpStream};
 use tokio::sync::{Semaphore, watch};
 
@@ -60,8 +59,9 @@ const CONSOLES_MAX: usize = 64;
 /// How long a client may be silent before the system asks whether it is still there.
 const KEEPALIVE_AFTER: Duration = Duration::from_secs(60);
 
-/// How long a connection that is turned away may take to read why.
-const TURNED_AWAY_TIMEOUT: Duration = Duration::from_secs(1);
+/// How long a connection that is turned away may take to say what it is and to read why: a TLS
+/// handshake over a far link. Longer, and those that say nothing would keep others from being told.
+const TURNED_AWAY_TIMEOUT: Duration = Duration::from_secs(2);
 
 /// After a failed accept (usually no file descriptors left) the next try waits this long.
 const ACCEPT_PAUSE: Duration = Duration::from_millis(50);
@@ -299,20 +299,23 @@ impl Door {
     }
 
     /// Tells a connection why it cannot be served, if not too many are being told already.
-    fn turn_away(&self, mut tcp: TcpStream, peer: SocketAddr, error: PgError) {
+    fn turn_away(self: &Arc<Self>, tcp: TcpStream, peer: SocketAddr, error: PgError) {
         tracing::warn!(%peer, reason = %error, "connection turned away");
         self.pools.metrics().logins.count(Failure::Limit);
         let Ok(permit) = Arc::clone(&self.turned_away).try_acquire_owned() else {
             return;
         };
+        let door = Arc::clone(self);
         tokio::spawn(async move {
-            let mut words = Vec::new();
-            error.encode(&mut words);
-            // Whoever is gone already does not need to know.
-            let tell =
-                async { tcp.write_all(&words).await.is_ok() && tcp.shutdown().await.is_ok() };
-            let _told = tokio::time::timeout(TURNED_AWAY_TIMEOUT, tell).await;
+            let told = greet::turn_away(tcp, &door.tls, error);
+            let cancel = tokio::time::timeout(TURNED_AWAY_TIMEOUT, told).await;
             drop(permit);
+            if let Ok(Some(Greeting::Cancel { pid, key, stream })) = cancel {
+                if let Ok(_permit) = door.cancels.acquire().await {
+                    door.cancel(pid, &key).await;
+                }
+                drop(stream);
+            }
         });
     }
 

@@ -113,8 +113,8 @@ impl Known {
         let census = self.registry.census();
         let names = census
             .iter()
-            .map(|client| (client.id(), &*client.who().application_name));
-        let names: BTreeMap<u64, &str> = names.collect();
+            .map(|client| (client.id(), client.who().application_name()));
+        let names: BTreeMap<u64, String> = names.collect();
         for pool in self.pools.all() {
             let upstreams = pool.upstreams();
             let rows = upstreams.iter().map(|u| server(&pool, u, &names));
@@ -297,7 +297,7 @@ fn pin(client: &Seen) -> Option<Row> {
         age(Some(since)),
         int(upstream.id),
         int(upstream.cancel.pid),
-        text(&*who.application_name),
+        text(who.application_name()),
     ])
 }
 
@@ -332,7 +332,7 @@ fn client(client: &Seen) -> Row {
         text(link.map_or_else(String::new, |upstream| format!("S{}", upstream.id))),
         int(0),
         text(who.tls.as_deref().unwrap_or_default()),
-        text(&*who.application_name),
+        text(who.application_name()),
         int(client.statements()),
         int(client.id()),
         age(begun),
@@ -340,7 +340,7 @@ fn client(client: &Seen) -> Row {
     ]
 }
 
-fn server(pool: &Pool, upstream: &Record, names: &BTreeMap<u64, &str>) -> Row {
+fn server(pool: &Pool, upstream: &Record, names: &BTreeMap<u64, String>) -> Row {
     let (local, peer) = upstream.addresses;
     let [address, port, local_address, local_port] = addresses(peer, local);
     let client = upstream.client();
@@ -375,7 +375,7 @@ fn server(pool: &Pool, upstream: &Record, names: &BTreeMap<u64, &str>) -> Row {
         }),
         int(upstream.cancel.pid),
         text(upstream.tls.as_deref().unwrap_or_default()),
-        text(names.get(&client).copied().unwrap_or_default()),
+        text(names.get(&client).cloned().unwrap_or_default()),
         int(upstream.statements()),
         int(upstream.id),
         age(begun),

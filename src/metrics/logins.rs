@@ -176,6 +176,15 @@ mod tests {
     }
 
     #[test]
+    fn docs_list_the_reasons() {
+        let mut text = "| reason | meaning |\n|---|---|\n".to_owned();
+        for why in Failure::ALL {
+            text += &format!("| `{}` | {} |\n", why.as_str(), why.sentence());
+        }
+        crate::docs::same("metrics.md", "logins", &text);
+    }
+
+    #[test]
     fn a_refusal_is_known_by_its_code() {
         let of = |error: PgError| {
             let mut frame = Vec::new();

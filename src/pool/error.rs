@@ -4,7 +4,8 @@ use std::io;
 use std::time::Duration;
 
 use crate::config::SessionAttrs;
-use crate::wire::error::{PgError, field};
+use crate::wire::error::{PgError, field, fields};
+use crate::wire::frame;
 use crate::wire::trouble::{self, Trouble};
 
 /// Why there is no upstream. Cloned, because all clients that wait for one get the same reason.
@@ -109,6 +110,34 @@ impl ConnectError {
             | Self::Protocol { .. }
             | Self::Login { .. } => PgError::fatal(self.trouble(), self.to_string()).encode(out),
         }
+    }
+
+    /// Appends the ErrorResponse for a client whom we have let in, and who would take a refused login
+    /// for its own: there it says who refused whom.
+    pub fn encode_for_known(&self, out: &mut Vec<u8>) {
+        let Self::Refused { body, .. } = self else {
+            return self.encode(out);
+        };
+        if !self.sqlstate().starts_with("28") {
+            return self.encode(out);
+        }
+        let Trouble { id, hint, .. } = &trouble::UPSTREAM_REFUSED;
+        let mut whole = Vec::with_capacity(body.len() + hint.len());
+        let theirs = fields(body).filter(|(kind, _)| ![field::HINT, field::ROUTINE].contains(kind));
+        for (kind, text) in theirs {
+            whole.push(kind);
+            whole.extend_from_slice(text);
+            whole.push(0);
+        }
+        for (kind, text) in [
+            (field::HINT, format!("{id}: {hint}")),
+            (field::ROUTINE, (*id).to_owned()),
+        ] {
+            whole.push(kind);
+            whole.extend_from_slice(text.as_bytes());
+            whole.push(0);
+        }
+        frame::push(out, b'E', &[&whole, b"\0"]);
     }
 
     /// Whether the next host of the URL may do better. As in libpq, a host that answers and refuses

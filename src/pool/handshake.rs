@@ -202,6 +202,7 @@ async fn authenticate(wire: &mut Wire, login: &Login, mut minor: u16) -> Result<
             }
             0 => return Ok(minor),
             3 => {
+                not_md5(wire, login)?;
                 let password = password(wire, login)?;
                 send_password(wire, password.as_bytes()).await?;
             }
@@ -212,7 +213,10 @@ async fn authenticate(wire: &mut Wire, login: &Login, mut minor: u16) -> Result<
                 let hash = md5_of(login.user.as_bytes(), password);
                 send_password(wire, auth::md5_salted(&hash, salt).as_bytes()).await?;
             }
-            10 => bound = scram(wire, login, data).await?,
+            10 => {
+                not_md5(wire, login)?;
+                bound = scram(wire, login, data).await?;
+            }
             other => return Err(ConnectError::login(&wire.place, unsupported(other))),
         }
     }
@@ -251,6 +255,21 @@ fn password<'l>(wire: &Wire, login: &'l Login) -> Result<&'l str, ConnectError> 
             "the server asks for the password itself, but only SCRAM keys are known",
         )),
     }
+}
+
+/// An md5 hash is no password: sent as one it would only be called wrong.
+fn not_md5(wire: &Wire, login: &Login) -> Result<(), ConnectError> {
+    let Credential::Password(secret) = &login.credential else {
+        return Ok(());
+    };
+    if let Ok(auth::Verifier::Md5(_)) = auth::Verifier::parse(secret.expose()) {
+        let user = &login.user;
+        let reason = format!(
+            "the server asks for SCRAM or the password itself, and of user \"{user}\" only an MD5 hash is known"
+        );
+        return Err(ConnectError::login(&wire.place, reason));
+    }
+    Ok(())
 }
 
 /// A stored md5 hash is as good as the password where md5 is asked for.

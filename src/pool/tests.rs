@@ -251,6 +251,23 @@ async fn refusals(postgres: &Postgres) {
     let mut frame = Vec::new();
     error.encode(&mut frame);
     assert_eq!(&frame[5..], &**body);
+    // A client that is in has to be told that it was not its own password.
+    let mut frame = Vec::new();
+    error.encode_for_known(&mut frame);
+    let told = &frame[5..];
+    for same in [field::MESSAGE, field::CODE, field::SEVERITY] {
+        assert_eq!(field(told, same), field(body, same));
+    }
+    let hint = String::from_utf8_lossy(field(told, field::HINT).unwrap());
+    assert!(hint.starts_with("PW0307: It was Postgres"), "{hint}");
+    assert_eq!(field(told, field::ROUTINE), Some(&b"PW0307"[..]));
+
+    let hash = "md50f3f71a3dd77afe47f64231994dfd347";
+    for user in ["by_scram", "by_password"] {
+        let error = connect(&login(&target, user, Some(hash))).await;
+        let error = error.unwrap_err().to_string();
+        assert!(error.contains("only an MD5 hash is known"), "{error}");
+    }
 
     let error = connect(&login(&target, "by_scram", None))
         .await

@@ -3,8 +3,8 @@
 //! A session writes into a few atomics of its own, and nobody locks anything for a query.
 
 use std::net::SocketAddr;
-use std::sync::Arc;
 use std::sync::atomic::{AtomicU16, AtomicU64, AtomicUsize, Ordering::Relaxed};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
 use tokio::time::Instant;
@@ -16,6 +16,9 @@ use crate::pool::Pool;
 use crate::pool::record::Record;
 use crate::stream::Stream;
 use crate::wire::startup::Replication;
+
+/// Postgres cuts names there as well.
+const NAME_BYTES_MAX: usize = 63;
 
 /// What a client came for.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -36,8 +39,8 @@ pub struct Who {
     pub addresses: (Option<SocketAddr>, Option<SocketAddr>),
     /// Protocol and cipher.
     pub tls: Option<Box<str>>,
-    /// As it called itself at the start.
-    pub application_name: Box<str>,
+    /// As it calls itself.
+    application_name: Mutex<Box<str>>,
     pub connected_at: u64,
 }
 
@@ -50,16 +53,33 @@ impl Who {
             database,
             addresses: stream.addresses(),
             tls: stream.tls(),
-            application_name: Box::default(),
+            application_name: Mutex::default(),
             connected_at: moment::now(),
         }
     }
 
     /// The same, under this name.
     #[must_use]
-    pub fn named(mut self, application: &[u8]) -> Self {
-        self.application_name = String::from_utf8_lossy(application).into();
+    pub fn named(self, application: &[u8]) -> Self {
+        self.rename(application);
         self
+    }
+
+    /// It is called this now.
+    pub(super) fn rename(&self, application: &[u8]) {
+        let name = application.get(..NAME_BYTES_MAX).unwrap_or(application);
+        let name = String::from_utf8_lossy(name).into();
+        *self.name() = name;
+    }
+
+    /// As it calls itself.
+    pub fn application_name(&self) -> String {
+        self.name().to_string()
+    }
+
+    fn name(&self) -> MutexGuard<'_, Box<str>> {
+        let name = self.application_name.lock();
+        name.unwrap_or_else(PoisonError::into_inner)
     }
 }
 

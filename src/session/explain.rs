@@ -6,7 +6,9 @@ use std::time::Duration;
 use tokio::time::Instant;
 
 use super::caching::Caching;
+use super::pin::{self, Pins};
 use super::shapes::{Known, Resolved};
+use crate::cache::rules::{Because, Level};
 use crate::reason::Reason;
 use crate::wire::error::{PgError, Severity};
 
@@ -29,7 +31,9 @@ impl Explained {
             milliseconds(queue),
             milliseconds(self.leased.elapsed())
         );
-        if let Some(object) = &self.object {
+        // What is no more than the message says again is left out.
+        let object = self.object.as_deref();
+        if let Some(object) = object.filter(|object| *object != self.reason.sentence()) {
             let _infallible = write!(detail, "; {object}");
         }
         let message = format!(
@@ -37,7 +41,7 @@ impl Explained {
             self.reason.as_str(),
             self.reason.sentence()
         );
-        send(message, detail, out);
+        send(message, detail, remedy(self.reason), out);
     }
 }
 
@@ -64,13 +68,44 @@ pub(super) fn hit(
         format!("of {}", tables.join(", "))
     };
     let message = format!("pgweir: {}, {}", reason.as_str(), reason.sentence());
-    send(message, format!("{} old, {of}", milliseconds(age)), out);
+    send(
+        message,
+        format!("{} old, {of}", milliseconds(age)),
+        None,
+        out,
+    );
+}
+
+/// What to do about it, where something can be done; a miss may be a hit the next time.
+fn remedy(reason: Reason) -> Option<&'static str> {
+    let remedy = reason.remedy();
+    (!reason.is_miss() && !remedy.starts_with("Nothing")).then_some(remedy)
 }
 
 /// What in particular keeps a query from being cached.
-pub(super) fn object(caching: &Caching, known: &Known, reason: Reason) -> Option<Box<str>> {
+pub(super) fn object(
+    caching: &Caching,
+    known: &Known,
+    reason: Reason,
+    pins: Pins,
+) -> Option<Box<str>> {
+    if reason == Reason::Pinned {
+        let pins = pin::reasons(pins.mask());
+        return Some(format!("because of: {}", pins.join(", ")).into());
+    }
     let snapshot = caching.database.catalog.current();
-    let resolved = known.resolve(snapshot.as_deref()?, caching.database.catalog.generations());
+    let snapshot = snapshot.as_deref()?;
+    let resolved = known.resolve(snapshot, caching.database.catalog.generations());
+    if reason == Reason::Disabled {
+        let tables = Caching::tables(&resolved, snapshot);
+        let tables: Vec<&str> = tables.iter().map(String::as_str).collect();
+        let decision = caching.standing().decide(&tables, known.fingerprint());
+        let by = match decision.level {
+            Level::Off => decision.because,
+            Level::Ryw | Level::Ttl => Because::Session,
+        };
+        return Some(format!("by {by}").into());
+    }
     let refusal = resolved.meaning.read.as_ref().err()?;
     (refusal.reason == reason).then(|| refusal.object.clone())
 }
@@ -80,10 +115,10 @@ pub(super) fn complain(complaint: String, out: &mut Vec<u8>) {
     PgError::new(Severity::Notice, "00000", complaint).encode(out);
 }
 
-fn send(message: String, detail: String, out: &mut Vec<u8>) {
-    PgError::new(Severity::Notice, "00000", message)
-        .detail(detail)
-        .encode(out);
+fn send(message: String, detail: String, hint: Option<&str>, out: &mut Vec<u8>) {
+    let mut notice = PgError::new(Severity::Notice, "00000", message).detail(detail);
+    notice.hint = hint.map(str::to_owned);
+    notice.encode(out);
 }
 
 fn milliseconds(duration: Duration) -> String {

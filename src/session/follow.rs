@@ -8,7 +8,7 @@ use tokio::time::sleep_until;
 use super::Session;
 use super::cancel::Waits;
 use super::end::End;
-use super::serve::Plan;
+use super::plan::Plan;
 use crate::cache::Follow;
 
 impl Session {

@@ -174,6 +174,23 @@ pub async fn greet<U: Upstreams>(
     }
 }
 
+/// Refuses a connection, once it has said what it is: libpq shows no error that comes before the
+/// answer to its request for TLS (CVE-2024-10977). A cancel is not refused: a client that is in, perhaps
+/// one of those that are too many, is waiting for it.
+pub async fn turn_away(tcp: TcpStream, tls: &Acceptor, refusal: PgError) -> Option<Greeting> {
+    match Box::pin(open::open(tcp, tls)).await {
+        Ok(open::Opened::Cancel { pid, key, stream }) => {
+            Some(Greeting::Cancel { pid, key, stream })
+        }
+        Ok(open::Opened::Startup { client, .. }) => {
+            told(client, refusal.into()).await;
+            None
+        }
+        // It has been told, or is gone.
+        Err(_) => None,
+    }
+}
+
 /// Sends an error to the client in its last moment.
 async fn told(mut client: Client, error: GreetError) -> GreetError {
     match &error {

@@ -57,8 +57,6 @@ pub(super) struct Query<'a> {
     pub(super) values: Option<&'a [u8]>,
     /// The answer begins with its description.
     pub(super) describe: bool,
-    /// What is not there is got apart from the transaction, and only as an entry.
-    pub(super) apart: bool,
     /// The fill that was waited for.
     pub(super) followed: Option<&'a Follow>,
 }
@@ -79,6 +77,9 @@ pub(super) struct Desk<'a> {
     pub(super) state: &'a mut State,
     /// The upstream's user.
     pub(super) user: &'a str,
+    /// Inside of a transaction of which no upstream knows yet: what is not there is got apart from it, and
+    /// only as an entry.
+    pub(super) begun: bool,
     pub(super) now: Instant,
 }
 
@@ -131,7 +132,7 @@ impl Desk<'_> {
         let stamp = self.stamp(&decision, &resolved)?;
         let shadow = self.caching.standing().policy().mode == Mode::Shadow;
         // What is only watched is never served, and says nothing about whether it would be.
-        let rare = !query.apart && !shadow && query.known.is_rare();
+        let rare = !self.begun && !shadow && query.known.is_rare();
         let cache = &self.caching.shared.cache;
         let lookup = with_key(|key| {
             key::result_key(key, context, query.text, query.types, bind.as_ref())

@@ -36,6 +36,7 @@ mod outbox;
 mod parameters;
 mod params;
 mod pin;
+mod plan;
 mod prepared;
 mod reading;
 pub mod refuse;
@@ -64,8 +65,8 @@ use self::end::End;
 use self::held::Held;
 use self::link::Link;
 use self::pin::Pins;
+use self::plan::Asking;
 use self::refuse::Rules;
-use self::serve::Asking;
 use self::state::State;
 use self::waiting::Patience;
 use crate::config::PoolMode;
@@ -121,6 +122,7 @@ impl Session {
             }
         }
         self.relay().await?;
+        self.tell_name();
         if self.settle_at_once() {
             return Ok(());
         }

@@ -46,7 +46,7 @@ impl From<LeaseError> for Refused {
             LeaseError::Exhausted(error) => error.into(),
             LeaseError::Connect(error) => {
                 let mut frame = Vec::new();
-                error.encode(&mut frame);
+                error.encode_for_known(&mut frame);
                 Self {
                     frame,
                     message: error.to_string(),

@@ -2,11 +2,26 @@
 
 use std::sync::Arc;
 
+use super::Session;
 use super::effects;
 use super::link::Link;
 use crate::pool::state::Reported;
 use crate::wire::frame::{self, FrameError};
 use crate::wire::replies::Show;
+
+/// By this the console knows a client; some drivers set it when they are connected.
+const NAME: &[u8] = b"application_name";
+
+impl Session {
+    /// Tells others the client's name, if that is another now.
+    pub(super) fn tell_name(&mut self) {
+        if std::mem::take(&mut self.state.renamed)
+            && let Some(name) = self.state.reported.find(NAME)
+        {
+            self.registered.handle().who.rename(name);
+        }
+    }
+}
 
 impl Link<'_> {
     /// ParameterStatus; true when it is not the client's business.
@@ -20,6 +35,7 @@ impl Link<'_> {
         if self.held.hidden.is_some() {
             effects::reported(self.held, self.state, name, value);
         }
+        self.state.renamed |= name == NAME;
         Arc::make_mut(&mut self.state.reported).set(name, value);
         Ok(false)
     }
@@ -42,6 +58,7 @@ impl Link<'_> {
                 && self.state.reported.find(name) != Some(value)
             {
                 frame::push(out, b'S', &[name, b"\0", value, b"\0"]);
+                self.state.renamed |= name == NAME;
                 Arc::make_mut(&mut self.state.reported).set(name, value);
             }
         }
@@ -69,6 +86,7 @@ impl Link<'_> {
         }
         for (name, value) in reported.iter() {
             if self.state.reported.find(name) != Some(value) {
+                self.state.renamed |= name == NAME;
                 frame::push(out, b'S', &[name, b"\0", value, b"\0"]);
             }
         }

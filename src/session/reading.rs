@@ -12,7 +12,7 @@ use super::footprint;
 use super::frontend::Frame;
 use super::link::Link;
 use super::lookup::{Desk, Learning, Query, may_be_read};
-use super::serve::Foreseen;
+use super::plan::Foreseen;
 use super::shapes::Known;
 use super::state::{self, Meant, Reading};
 use crate::cache::rules::Hint;
@@ -22,19 +22,20 @@ use crate::pool::state::{Reported, Setting, Settings};
 use crate::reason::Reason;
 use crate::sql::class::Kind as ClassKind;
 use crate::sql::effect::{Effect, Hidden, Statement};
+use crate::sql::shape::memo::Memo;
 use crate::sql::shape::{Shape, Shaper};
 use crate::wire::frame;
 use crate::wire::replies::Status;
 
 thread_local! {
-    /// Its buffers serve one text after the other, so an idle client needs none.
-    static SHAPER: RefCell<Shaper> = RefCell::default();
+    /// Its buffers, and what it remembers, serve one text after the other: an idle client needs none.
+    static MEMO: RefCell<Memo> = RefCell::default();
 }
 
 /// Cuts a text to its shape, and gives what is made of that.
 pub(super) fn shaped<T>(text: &[u8], make: impl FnOnce(&Shape<'_>) -> T) -> T {
-    SHAPER.with(|shaper| match shaper.try_borrow_mut() {
-        Ok(mut shaper) => make(&shaper.read(text, true)),
+    MEMO.with(|memo| match memo.try_borrow_mut() {
+        Ok(mut memo) => make(&memo.read(text)),
         // Inside of another one; it does not happen, and costs an allocation if it does.
         Err(_) => make(&Shaper::default().read(text, true)),
     })
@@ -161,13 +162,13 @@ impl Link<'_> {
             types,
             values: None,
             describe: true,
-            apart: false,
             followed: None,
         };
         Desk {
             caching,
             state: self.state,
             user: self.pool.user(),
+            begun: false,
             now: Instant::now(),
         }
         .learn(query)
@@ -247,7 +248,7 @@ impl Link<'_> {
         if wanted && self.held.explained.is_none() {
             self.held.explained = Some(Box::new(Explained {
                 reason,
-                object: explain::object(caching, known, reason),
+                object: explain::object(caching, known, reason, self.held.pins),
                 asked,
                 leased: self.held.clocked.leased().max(asked),
             }));

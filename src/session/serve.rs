@@ -16,56 +16,16 @@ use super::explain;
 use super::filling::Filling;
 use super::form::Form;
 use super::lookup::{Desk, Looked, Query};
+use super::plan::{Asking, Foreseen, Plan, Waited, upstream};
 use super::reading::{is_readable, shaped};
 use super::shapes::Known;
 use super::state::{Meant, NAMES_MAX, Named, Reading};
 use crate::cache::entry::Entry;
 use crate::cache::rules::Hint;
-use crate::cache::{Fill, Follow, Lookup};
+use crate::cache::{Fill, Lookup};
 use crate::pool::Pool;
 use crate::reason::Reason;
 use crate::wire::frame;
-
-/// What is to be done with the request at the front.
-pub(super) enum Plan {
-    /// It is answered.
-    Answered,
-    /// Another client is getting the same answer, or it is being got beside this session.
-    Wait(Waited),
-    /// The upstream answers it, and the answer may be kept.
-    Upstream(Asking),
-}
-
-/// An answer in the making that a request waits for, or has waited for.
-#[derive(Debug)]
-pub(super) struct Waited {
-    pub(super) follow: Follow,
-    /// When the request was first looked at.
-    since: Instant,
-    /// It is made for this request, apart from its transaction: why it was not there before.
-    apart: Option<Reason>,
-}
-
-/// A request that an upstream answers, and why the cache does not.
-#[derive(Debug)]
-pub(super) struct Asking {
-    pub(super) reason: Option<Reason>,
-    /// When it was looked at.
-    pub(super) at: Option<Instant>,
-    /// What the client asked of the cache and was not understood.
-    pub(super) complaints: Vec<String>,
-    pub(super) filling: Option<Box<Filling>>,
-    /// What its text was found to be, so that it need not be cut to its shape a second time.
-    pub(super) foreseen: Option<Foreseen>,
-}
-
-/// What a text was found to be when it was looked up: its one Query, or its Parse.
-#[derive(Debug)]
-pub(super) struct Foreseen {
-    pub(super) known: Arc<Known>,
-    /// Of a Parse.
-    pub(super) reading: Option<Arc<Reading>>,
-}
 
 impl Session {
     /// Answers the request at the front of the inbox from memory, if that is possible.
@@ -83,7 +43,6 @@ impl Session {
         let plan = read.map(|(asked, bytes)| {
             let mut clerk = Clerk {
                 status: self.deferred.status().byte(),
-                begun: matches!(self.deferred, Deferred::Begun { .. }),
                 out: self.client.out.buffer(),
                 waited,
                 complaint: None,
@@ -91,6 +50,7 @@ impl Session {
                     caching: &caching,
                     state: &mut self.state,
                     user: self.pool.user(),
+                    begun: matches!(self.deferred, Deferred::Begun { .. }),
                     now,
                 },
                 pool: &self.pool,
@@ -117,52 +77,12 @@ impl Session {
 struct Clerk<'a> {
     /// For ReadyForQuery.
     status: u8,
-    /// Inside of a transaction of which no upstream knows yet.
-    begun: bool,
     out: &'a mut Vec<u8>,
     waited: Option<&'a Waited>,
     /// What the hint said that was not understood.
     complaint: Option<String>,
     desk: Desk<'a>,
     pool: &'a Arc<Pool>,
-}
-
-impl Foreseen {
-    /// Whether both are of one text.
-    pub(super) fn is(&self, other: &Self) -> bool {
-        let text = |seen: &Self| seen.reading.as_ref().map(|reading| reading.text.clone());
-        self.known.shape == other.known.shape && text(self) == text(other)
-    }
-}
-
-impl Plan {
-    /// The same, with what was found out about the text if an upstream is asked.
-    fn foreseeing(mut self, foreseen: impl FnOnce() -> Foreseen) -> Self {
-        if let Self::Upstream(asking) = &mut self {
-            asking.foreseen = Some(foreseen());
-        }
-        self
-    }
-}
-
-impl Asking {
-    /// Nothing is kept of it.
-    pub(super) fn because(reason: Option<Reason>) -> Self {
-        Self {
-            reason,
-            at: None,
-            complaints: Vec::new(),
-            filling: None,
-            foreseen: None,
-        }
-    }
-
-    fn keeping(reason: Reason, filling: Filling) -> Self {
-        Self {
-            filling: Some(Box::new(filling)),
-            ..Self::because(Some(reason))
-        }
-    }
 }
 
 /// A statement that a request parses.
@@ -179,11 +99,6 @@ struct Answers<'a> {
     entry: Option<&'a Entry>,
     description: Option<&'a Entry>,
     parsed: Option<Parsed>,
-}
-
-/// The upstream answers, and nothing is kept.
-fn upstream(reason: Reason) -> Plan {
-    Plan::Upstream(Asking::because(Some(reason)))
 }
 
 impl Clerk<'_> {
@@ -222,7 +137,6 @@ impl Clerk<'_> {
                 types: &[],
                 values: None,
                 describe: true,
-                apart: self.begun,
                 followed: self.waited.map(|waited| &waited.follow),
             };
             let plan = match self.desk.look(query) {
@@ -274,7 +188,6 @@ impl Clerk<'_> {
                 types,
                 values: form.values,
                 describe: form.describes_portal,
-                apart: self.begun,
                 followed: self.waited.map(|waited| &waited.follow),
             };
             let parsed = || {
@@ -314,7 +227,6 @@ impl Clerk<'_> {
             types,
             values: form.values,
             describe: form.describes_portal,
-            apart: self.begun,
             followed: self.waited.map(|waited| &waited.follow),
         };
         self.subject(form, steps, query, &|| None)
@@ -405,8 +317,8 @@ impl Clerk<'_> {
             Lookup::Miss {
                 fill: Some(fill),
                 why,
-            } if self.begun => self.apart(query, fill, why.reason(), looked.shadow),
-            Lookup::Miss { .. } if self.begun => upstream(Reason::Transaction),
+            } if self.desk.begun => self.apart(query, fill, why.reason(), looked.shadow),
+            Lookup::Miss { .. } if self.desk.begun => upstream(Reason::Transaction),
             Lookup::Miss { fill: None, why } => upstream(why.reason()),
             Lookup::Miss {
                 fill: Some(fill),
@@ -426,7 +338,12 @@ impl Clerk<'_> {
         let reason = apart.unwrap_or(Reason::Hit);
         let metrics = &self.pool.metrics;
         clocked::count(metrics, known, reason);
-        clocked::answered((metrics, known), entry, reason, (self.since(), self.begun));
+        clocked::answered(
+            (metrics, known),
+            entry,
+            reason,
+            (self.since(), self.desk.begun),
+        );
         reason
     }
 

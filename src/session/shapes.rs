@@ -255,3 +255,28 @@ impl Shard {
         known
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_shape_is_rare_after_many_entries_that_nobody_asked_for_and_until_somebody_does() {
+        let known = Known::broken();
+        for _ in 1..UNSERVED_MAX {
+            known.fills();
+            assert!(!known.is_rare());
+        }
+        known.fills();
+        known.fills();
+        assert!(known.is_rare());
+        known.stats.count(Reason::Hit);
+        assert!(!known.is_rare());
+        known.fills();
+        assert!(!known.is_rare());
+        for _ in 1..UNSERVED_MAX {
+            known.fills();
+        }
+        assert!(known.is_rare());
+    }
+}

@@ -101,6 +101,8 @@ pub(super) struct State {
     pub(super) startup_reported: Arc<Reported>,
     /// The values last reported to the client.
     pub(super) reported: Arc<Reported>,
+    /// Among them the client's name is another now, of which others are not told yet.
+    pub(super) renamed: bool,
     pub(super) statements: HashMap<Box<[u8]>, Named, RandomState>,
     pub(super) unnamed: Option<Unnamed>,
     /// What the unnamed portal does when executed.
@@ -119,6 +121,7 @@ impl State {
             startup,
             startup_reported: Arc::clone(&reported),
             reported,
+            renamed: false,
             statements: HashMap::default(),
             unnamed: None,
             portal: Meant::default(),

@@ -9,6 +9,7 @@
     reason = "of some twenty kinds of token, a list knows a few"
 )]
 
+pub mod memo;
 #[cfg(test)]
 mod tests;
 

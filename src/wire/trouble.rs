@@ -115,7 +115,11 @@ troubles! {
     /// The login upstream needs what we do not have.
     UPSTREAM_LOGIN = "PW0306", "28000",
         "login at HOST failed",
-        "See the password and channel_binding in upstream.url.";
+        "See the password and channel_binding in upstream.url, or the user's password in [[users]].";
+    /// Postgres refused a client whom we have let in.
+    UPSTREAM_REFUSED = "PW0307", "28P01",
+        "Postgres refused the login",
+        "It was Postgres that refused: see the password that pgweir has for this user (upstream.url, [[users]], databases.NAME.password), and pg_hba.conf.";
 
     /// A transaction block in a pool of statement mode.
     NO_TRANSACTIONS = "PW0401", "0A000",

@@ -8,6 +8,7 @@ use super::asking;
 use crate::support::certificates;
 use crate::support::postgres::{PASSWORD, Postgres};
 use crate::support::proxy::Proxy;
+use crate::support::wire::Client;
 
 /// What psql says with these connection parameters: a client that knows TLS.
 fn psql(proxy: &Proxy, parameters: &str) -> Result<String, String> {
@@ -76,6 +77,31 @@ fn by_certificate() {
         clear.contains("requires a valid client certificate"),
         "{clear}"
     );
+}
+
+/// libpq shows nothing that comes before the answer to its request for TLS.
+#[test]
+fn one_too_many_reads_why() {
+    let postgres = Postgres::start();
+    let folder = TempDir::new().unwrap();
+    certificates::make(folder.path());
+    let text = format!(
+        "listen.clients_max = 1\nlisten.tls.cert = \"{0}/server.crt\"\nlisten.tls.key = \"{0}/server.key\"\n",
+        folder.path().display()
+    );
+    let proxy = Proxy::configured(postgres.address, &text);
+    let _inside = Client::log_in(proxy.address, ("app", "postgres"), "").unwrap();
+    for mode in ["require", "prefer", "disable"] {
+        let said = psql(&proxy, &format!("user=app sslmode={mode}")).unwrap_err();
+        assert!(
+            said.contains("sorry, there is 1 client already"),
+            "{mode}: {said}"
+        );
+        assert!(
+            said.contains("PW0101: Raise listen.clients_max"),
+            "{mode}: {said}"
+        );
+    }
 }
 
 /// TLS that is required, and SCRAM that is bound to it.

@@ -187,3 +187,31 @@ fn many_who_ask_the_same_at_once_ask_the_database_once() {
         .count();
     assert_eq!(hits, 7);
 }
+
+/// A notice names what in particular, and what would help; both were asked for by whoever reads it.
+#[test]
+fn notices_name_what_stands_in_the_way() {
+    let rules = "[[cache.rules]]\ntable = \"other\"\nnever = true\n";
+    let world = World::new(1, rules);
+    let mut client = world.client();
+    let mut check = |sql: &str, fields: &[&str]| {
+        let reply = client.run(sql);
+        let notice = reply.0.iter().find(|frame| frame.tag == b'N').unwrap();
+        let body = String::from_utf8_lossy(&notice.body).into_owned();
+        for wanted in fields {
+            assert!(body.contains(wanted), "{sql}: {wanted}: {body}");
+        }
+        body
+    };
+    check("select name from other", &["by rule 1 of [[cache.rules]]"]);
+    let said = check("select now()", &["function now", "\0HLet the application"]);
+    assert!(!said.contains("Nothing"), "{said}");
+    let said = check("update kv set v = 1 where k = 1", &["write, it writes"]);
+    assert_eq!(said.matches("it writes").count(), 1, "{said}");
+    check("set pgweir.ttl = '0s'", &[]);
+    check(SQL, &["disabled", "by the session's own SET"]);
+    check("reset pgweir.ttl", &[]);
+    check("prepare p as select 1", &[]);
+    let pinned = ["pinned", "because of: prepared", "\0HAvoid"];
+    check(SQL, &pinned);
+}

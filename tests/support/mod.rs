@@ -1,7 +1,7 @@
 //! What the tests share: throw-away servers, the proxy as a process, a client of raw frames, scripts.
 
 pub(crate) mod certificates;
-mod install;
+pub(crate) mod install;
 pub(crate) mod login;
 pub(crate) mod naive;
 pub(crate) mod postgres;

@@ -98,6 +98,9 @@ impl<U: Upstreams> Attempt<'_, '_, U> {
         let Startup { user, database, .. } = self.startup;
         let found = self.gate.users.find(self.gate.upstreams, user, database);
         let found = found.await.map_err(GreetError::Upstream)?;
+        if self.gate.users.mode() != AuthMode::Passthrough {
+            self.tell_the_log(found.as_deref());
+        }
         Ok(found.filter(|user| {
             let admits = user.admits(self.peer.ip());
             if !admits {
@@ -105,6 +108,21 @@ impl<U: Upstreams> Attempt<'_, '_, U> {
             }
             admits
         }))
+    }
+
+    /// Who cannot get in whatever password they give: the client must not hear it, the operator has to.
+    fn tell_the_log(&self, found: Option<&User>) {
+        let why = match found.map(|user| user.verifier.as_ref()) {
+            None => {
+                "unknown user: neither in upstream.url nor in [[users]], nor found by auth.query"
+            }
+            Some(None) => "no password is known for the user",
+            Some(Some(Verifier::Md5(_))) if self.gate.users.mode() == AuthMode::Scram => {
+                "the user has an MD5 verifier only, which auth.mode = \"scram\" cannot use"
+            }
+            Some(Some(_)) => return,
+        };
+        tracing::info!(user = self.startup.user, peer = %self.peer, "{why}");
     }
 
     /// Wrong password and unknown user.
