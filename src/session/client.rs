@@ -99,6 +99,11 @@ impl Client {
         }
     }
 
+    /// Whether the next frame is Terminate.
+    pub(super) fn says_good_bye(&self) -> bool {
+        !self.leaving && self.rest == 0 && self.inbox.bytes().first() == Some(&b'X')
+    }
+
     /// Writes what is queued for the client.
     pub(super) async fn flush(&mut self) -> io::Result<()> {
         std::future::poll_fn(|cx| self.out.poll_drain(&mut self.stream, cx)).await

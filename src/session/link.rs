@@ -103,6 +103,11 @@ impl Link<'_> {
         }
         match self.client.inbox.poll_fill(&mut self.client.stream, cx) {
             Poll::Pending => Ok(false),
+            // While others wait for the upstream its good-bye lies unread.
+            Poll::Ready(Ok(0)) if self.client.says_good_bye() => {
+                self.client.leaving = true;
+                Ok(true)
+            }
             Poll::Ready(Ok(0)) => Err(End::ClientClosed),
             Poll::Ready(Ok(_)) => Ok(true),
             Poll::Ready(Err(error)) => Err(End::Client(error)),

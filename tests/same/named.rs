@@ -8,7 +8,16 @@ use crate::support::wire::{
 
 #[test]
 fn named_statements() {
-    check(&[named(), named_errors(), deallocated(), named_odd()].concat());
+    check(
+        &[
+            named(),
+            named_errors(),
+            deallocated(),
+            of_sql(),
+            named_odd(),
+        ]
+        .concat(),
+    );
 }
 
 fn use_s1(value: &str) -> Vec<Vec<u8>> {
@@ -132,6 +141,13 @@ fn deallocated() -> Vec<Script> {
                 execute("", 0),
             ])
             .round(&use_s1("1")),
+    ]
+}
+
+/// SQL and the protocol have one set of names.
+fn of_sql() -> Vec<Script> {
+    let add = add();
+    vec![
         script("SQL EXECUTE of a protocol statement")
             .pins()
             .round(std::slice::from_ref(&add))
