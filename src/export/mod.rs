@@ -3,7 +3,7 @@
 //! Off unless `telemetry.endpoint` is set; then a query costs one branch more. When it is on, a session
 //! says of a query what it knows ([`span`]) and puts that into a bounded queue without ever waiting: what
 //! finds it full is dropped and counted. A thread of its own with a runtime of its own empties the queue
-//! ([`mod@thread`]), writes spans ([`spans`]) and metrics ([`series`]) as protobuf, and sends them ([`post`]).
+//! ([`mod@thread`]), writes spans (`spans`) and metrics (`series`) as protobuf, and sends them (`post`).
 //!
 //! [`parent`] reads the `traceparent` that an application writes into a comment of its query.
 

@@ -118,7 +118,7 @@ impl ConnectError {
         let Self::Refused { body, .. } = self else {
             return self.encode(out);
         };
-        if !self.sqlstate().starts_with("28") {
+        if self.sqlstate() != "28P01" {
             return self.encode(out);
         }
         let Trouble { id, hint, .. } = &trouble::UPSTREAM_REFUSED;

@@ -436,6 +436,8 @@ impl Link<'_> {
                     self.held.adjusting = Adjusting::Refused(body.to_vec());
                     return true;
                 }
+                // What the client asked for comes next, and fails by itself.
+                Note::ByName { alone: true, .. } => return true,
                 Note::Refused(error) => {
                     error.encode(scratch);
                     return true;
@@ -453,6 +455,7 @@ impl Link<'_> {
                 | Note::Parsed { .. }
                 | Note::Unnamed
                 | Note::Ours { .. }
+                | Note::ByName { .. }
                 | Note::Evicted { .. }
                 | Note::Locks { .. }
                 | Note::Described(_)

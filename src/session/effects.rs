@@ -1,7 +1,7 @@
 //! What statements that were executed do to the session (H98: executed, not sent).
 
 use super::held::Held;
-use super::state::State;
+use super::state::{NAMES_MAX, State};
 use crate::pool::state::{IN_PARTS, Setting, Settings};
 use crate::sql::effect::{Effect, Hidden, SessionState, Statement, Value};
 
@@ -70,6 +70,7 @@ fn apply(held: &mut Held, state: &mut State, effect: &Effect, tag: &[u8]) {
         Effect::DiscardTemp => ask(held),
         Effect::DiscardSequences => held.pins.remove(SessionState::Sequence),
         Effect::Deallocate(name) => deallocate(held, state, name.as_deref()),
+        Effect::Prepare(name) => prepare(held, name),
         Effect::Pin(reason) => held.pins.add(*reason),
         Effect::MayRelease(_) => ask(held),
         Effect::Ddl => held.changed_catalog = true,
@@ -110,7 +111,6 @@ fn apply(held: &mut Held, state: &mut State, effect: &Effect, tag: &[u8]) {
         | Effect::DiscardPlans
         | Effect::Begin
         | Effect::Execute(_)
-        | Effect::Prepare(_)
         | Effect::ReadsSequence => {}
     }
 }
@@ -178,6 +178,14 @@ fn discard_all(held: &mut Held, state: &mut State) {
     held.by_name.clear();
     held.lease.unnamed = 0;
     held.pins.clear();
+}
+
+/// SQL and the protocol share their names (H14): this one is taken. Beyond the limit of names that a session
+/// may have it is not remembered.
+fn prepare(held: &mut Held, name: &[u8]) {
+    if held.by_name.len() < NAMES_MAX && !held.by_name.iter().any(|known| **known == *name) {
+        held.by_name.push(name.into());
+    }
 }
 
 fn deallocate(held: &mut Held, state: &mut State, name: Option<&[u8]>) {

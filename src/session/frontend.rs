@@ -211,9 +211,12 @@ impl Link<'_> {
         if reads_sequence(&work) {
             self.forget_sequences(scratch);
         }
-        self.put_by_name(&work, true, scratch);
+        let pretended = self.pretended_tag(&work);
+        if pretended.is_none() {
+            self.put_by_name(&work, true, scratch);
+        }
         self.held.lease.unnamed = 0;
-        if let Some(tag) = self.pretended_tag(&work) {
+        if let Some(tag) = pretended {
             // Harmless in and outside of a transaction, and refused in a failed one, as the
             // statement itself would be.
             frame::push(scratch, b'Q', &[b"UNLISTEN pgweir_none\0"]);

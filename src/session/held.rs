@@ -14,6 +14,7 @@ use super::lookup::Learning;
 use super::outbox::Outbox;
 use super::pin::Pins;
 use super::plan::{Asking, Foreseen};
+use super::reading::may_commit;
 use super::settings::Staged;
 use super::state::Named;
 use crate::cache::generation::Generations;
@@ -52,6 +53,12 @@ pub(super) enum Note {
     /// A Parse of ours that puts a statement on this upstream.
     Ours {
         id: u64,
+    },
+    /// A Parse of ours that puts a statement on this upstream under the client's own name; `alone` when it
+    /// is a request by itself.
+    ByName {
+        name: Box<[u8]>,
+        alone: bool,
     },
     /// A Parse that fails because the client's name is taken; its error names ours.
     Duplicate {
@@ -137,7 +144,7 @@ pub(super) struct Held {
     pub(super) used: Vec<Arc<Statement>>,
     pub(super) series: Series,
     /// Statements of the client's that the upstream has under the client's own names, because SQL
-    /// asked for them.
+    /// asked for them or made them.
     pub(super) by_name: Vec<Box<[u8]>>,
     /// DDL ran that may change which functions are to be trusted.
     pub(super) changed_catalog: bool,
@@ -222,6 +229,16 @@ impl Held {
             && self.rest.bytes == 0
             && self.inbox.is_empty()
             && self.out.is_empty()
+    }
+
+    /// In a transaction that nothing under way can commit: all that will be left of it without its client
+    /// is a rollback (H104).
+    pub(super) fn only_rolls_back(&self) -> bool {
+        let commits = |entry: &Entry<Note>| matches!(&entry.note, Note::Running { work, .. } if may_commit(work));
+        // Of code that was not looked at there is no note.
+        self.replies.status() != Status::Idle
+            && self.hidden != Some(Hidden::Opaque)
+            && !self.replies.outstanding().any(commits)
     }
 
     /// Between two requests of the client, whatever the transaction status.

@@ -88,12 +88,32 @@ impl Link<'_> {
         }
     }
 
+    /// Whether the client's next frame is Terminate.
+    fn says_good_bye(&self) -> bool {
+        let onward = &self.held.onward;
+        !onward.leaving && onward.rest == 0 && self.client.inbox.bytes().first() == Some(&b'X')
+    }
+
     fn fill_from_client(&mut self, cx: &mut Context<'_>) -> Result<bool, End> {
-        if self.held.onward.leaving || !self.client.inbox.has_room() || !self.held.out.has_room() {
+        if self.held.onward.leaving {
+            if !self.held.only_rolls_back() {
+                // What it left running may last, and runs to its end as it would at Postgres.
+                return Ok(false);
+            }
+            // Nothing behind a good-bye means anything, but that the connection closes does.
+            let behind = self.client.inbox.bytes().len();
+            self.client.inbox.advance(behind);
+        }
+        if !self.client.inbox.has_room() || !self.held.out.has_room() {
             return Ok(false);
         }
         match self.client.inbox.poll_fill(&mut self.client.stream, cx) {
             Poll::Pending => Ok(false),
+            // While others wait for the upstream its good-bye lies unread.
+            Poll::Ready(Ok(0)) if self.says_good_bye() => {
+                self.held.onward.leaving = true;
+                Ok(true)
+            }
             Poll::Ready(Ok(0)) => Err(End::ClientClosed),
             Poll::Ready(Ok(_)) => Ok(true),
             Poll::Ready(Err(error)) => Err(End::Client(error)),

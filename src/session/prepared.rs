@@ -49,8 +49,9 @@ impl Link<'_> {
             );
             return Ok(self.refuse(frame, scratch, error));
         }
-        if !frame.whole {
-            // Too large to be kept, so it stays under its own name on this upstream.
+        if !frame.whole || self.held.by_name.iter().any(|taken| **taken == *name) {
+            // Too large to be kept, so it stays under its own name on this upstream. Or SQL prepared one
+            // of that name there, and the upstream says what it thinks of a second.
             self.held.pins.add(effect::SessionState::Prepared);
             self.held.expect(Kind::Parse, Show::Forward, Note::None);
             return Ok(Next::Raw(frame.body.len() + frame::HEADER_BYTES));
@@ -157,11 +158,10 @@ impl Link<'_> {
         scratch: &mut Vec<u8>,
     ) {
         for effect in work.iter().flat_map(|statement| statement.effects.iter()) {
-            let name = match (effect, alone) {
-                (Effect::Execute(name) | Effect::Prepare(name), _) => name,
-                // As a simple query it is not really run.
-                (Effect::Deallocate(Some(name)), false) => name,
-                _ => continue,
+            let (Effect::Execute(name) | Effect::Prepare(name) | Effect::Deallocate(Some(name))) =
+                effect
+            else {
+                continue;
             };
             let Some(named) = self.state.statements.get(name) else {
                 continue;
@@ -170,7 +170,11 @@ impl Link<'_> {
                 continue;
             }
             frame::push(scratch, b'P', &[name, b"\0", &named.statement.body]);
-            self.held.expect(Kind::Parse, Show::Hide, Note::None);
+            let note = Note::ByName {
+                name: name.clone(),
+                alone,
+            };
+            self.held.expect(Kind::Parse, Show::Hide, note);
             if alone {
                 frame::push(scratch, b'S', &[]);
                 self.held.expect(Kind::Sync, Show::Hide, Note::None);
@@ -228,6 +232,7 @@ impl Link<'_> {
                 }
             }
             Note::Ours { id } => self.held.lease.prepared.remove(id),
+            Note::ByName { name, .. } => self.held.by_name.retain(|known| *known != name),
             Note::Evicted { id } => self.held.lease.prepared.restore(id),
             Note::Unnamed => {
                 self.state.unnamed = None;

@@ -321,7 +321,7 @@ pub(super) fn is_readable(text: &[u8], reported: &Reported) -> bool {
 }
 
 /// Whether one of the statements may end the transaction block in a commit.
-fn may_commit(work: &[Statement]) -> bool {
+pub(super) fn may_commit(work: &[Statement]) -> bool {
     work.iter().any(|statement| {
         // The rest of a text with too many statements to be told apart.
         statement.hidden == Some(Hidden::Opaque)

@@ -154,6 +154,11 @@ impl<N> Replies<N> {
         self.queue.is_empty()
     }
 
+    /// What is to be answered, in that order.
+    pub fn outstanding(&self) -> impl Iterator<Item = &Entry<N>> {
+        self.queue.iter()
+    }
+
     /// Whether nothing is outstanding and nothing waits for a Sync: between two requests.
     pub fn at_rest(&self) -> bool {
         self.queue.is_empty() && !self.unsynced && self.phase != Phase::Skipping

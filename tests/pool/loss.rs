@@ -165,14 +165,16 @@ fn a_client_that_vanishes_in_a_transaction_leaves_nothing() {
 #[test]
 fn a_client_that_vanishes_in_a_query_does_not_keep_the_upstream() {
     let mut world = World::new(1);
-    for how in [Vanish::Close, Vanish::Reset] {
+    for how in [Vanish::Terminate, Vanish::Close, Vanish::Reset] {
         let mut client = world.proxy.client();
         client.run("begin");
         client.run("insert into mark values (1)");
         client.send(&query("select pg_sleep(60)")).unwrap();
         world.wait_for(1, "state = 'active'");
-        if matches!(how, Vanish::Reset) {
-            client.reset_on_close();
+        match how {
+            Vanish::Terminate => client.send(&terminate()).unwrap(),
+            Vanish::Close => {}
+            Vanish::Reset => client.reset_on_close(),
         }
         drop(client);
         assert_eq!(world.proxy.client().value("select 7"), "7", "{how:?}");
@@ -182,6 +184,29 @@ fn a_client_that_vanishes_in_a_query_does_not_keep_the_upstream() {
             "0",
             "{how:?}"
         );
+    }
+    world.check_pool(1);
+}
+
+/// What it sent before it said good-bye is done, as Postgres would do it, and not cut short.
+#[test]
+fn what_may_commit_outlives_the_good_bye() {
+    let mut world = World::new(1);
+    for begun in [false, true] {
+        world.admin.run("truncate mark");
+        let mut client = world.proxy.client();
+        let mut work = "insert into mark select 1 from pg_sleep(0.3)".to_owned();
+        if begun {
+            client.run("begin");
+            work += "; commit";
+        }
+        client.send(&query(&work)).unwrap();
+        world.wait_for(1, "state = 'active'");
+        client.send(&terminate()).unwrap();
+        drop(client);
+        assert_eq!(world.proxy.client().value("select 7"), "7");
+        let count = world.admin.value("select count(*) from mark");
+        assert_eq!(count, "1", "begun: {begun}");
     }
     world.check_pool(1);
 }

@@ -8,7 +8,16 @@ use crate::support::wire::{
 
 #[test]
 fn named_statements() {
-    check(&[named(), named_errors(), deallocated(), named_odd()].concat());
+    check(
+        &[
+            named(),
+            named_errors(),
+            deallocated(),
+            of_sql(),
+            named_odd(),
+        ]
+        .concat(),
+    );
 }
 
 fn use_s1(value: &str) -> Vec<Vec<u8>> {
@@ -109,6 +118,16 @@ fn deallocated() -> Vec<Script> {
             .query("deallocate s1")
             .round(&use_s1("1"))
             .round(std::slice::from_ref(&add)),
+        script("DEALLOCATE among others")
+            .pins()
+            .round(&[add.clone(), parse("s2", "select 2")])
+            .query("select 1; deallocate s1; deallocate s2")
+            .round(&use_s1("1"))
+            .round(std::slice::from_ref(&add))
+            .query("begin; deallocate s1; prepare s1 as select 8; execute s1; rollback")
+            .query("execute s1")
+            .query("deallocate s1")
+            .round(&use_s1("1")),
         script("DEALLOCATE ALL")
             .round(&[add.clone(), parse("s2", "select 2")])
             .query("deallocate all")
@@ -122,9 +141,25 @@ fn deallocated() -> Vec<Script> {
                 execute("", 0),
             ])
             .round(&use_s1("1")),
+    ]
+}
+
+/// SQL and the protocol have one set of names.
+fn of_sql() -> Vec<Script> {
+    let add = add();
+    vec![
         script("SQL EXECUTE of a protocol statement")
             .pins()
             .round(std::slice::from_ref(&add))
+            .query("execute s1(8)"),
+        script("SQL EXECUTE of a protocol statement in a failed transaction")
+            .pins()
+            .round(std::slice::from_ref(&add))
+            .query("begin")
+            .query("select 1/0")
+            .query("execute s1(8)")
+            .query("execute s1(8); select 1")
+            .query("rollback")
             .query("execute s1(8)"),
         script("Bind of an SQL statement")
             .pins()
@@ -132,6 +167,16 @@ fn deallocated() -> Vec<Script> {
             .round(&use_s1("4"))
             .query("deallocate s1")
             .round(&use_s1("4")),
+        script("a protocol statement over an SQL name")
+            .pins()
+            .query("prepare s1(int) as select $1 * 2")
+            .round(std::slice::from_ref(&add))
+            .round(&use_s1("4"))
+            .query("execute s1(5)")
+            .query("deallocate s1")
+            .round(std::slice::from_ref(&add))
+            .round(&use_s1("4"))
+            .query("execute s1(5)"),
         script("SQL PREPARE over a protocol name")
             .round(std::slice::from_ref(&add))
             .query("prepare s1 as select 1")
