@@ -18,6 +18,7 @@ mod effects;
 pub mod end;
 mod errand;
 mod explain;
+mod failure;
 mod farewell;
 mod filling;
 mod follow;
