@@ -10,8 +10,9 @@ use super::known::{Known, Node};
 use super::snapshot::Snapshot;
 
 impl Snapshot {
-    /// Whether everybody may ask for locks, and these tell all that code of this database writes. Not when there is an extension or a C
-    /// function that might write over a connection of its own, as `dblink` does.
+    /// Whether everybody may ask for locks, and these tell all that code of this database writes. Not when
+    /// there is an extension or a C function that might write over a connection of its own, as `dblink`
+    /// does.
     pub fn locks_tell(&self) -> bool {
         self.known.locks_tell
     }

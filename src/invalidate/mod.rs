@@ -133,16 +133,15 @@ impl Writes {
     /// Whether it would help to ask the server what was written, at this moment: what is written now
     /// is everything, for the only reason that code was not seen through.
     pub fn can_be_narrowed(&self, moment: Moment) -> bool {
-        let mut touched: Vec<&Touched> = match moment {
+        let sent = match moment {
             Moment::Commit if self.in_block => {
-                self.groups.iter().map(|group| &group.open).collect()
+                let groups = self.groups.iter().map(|group| group.open.beyond);
+                groups.max().unwrap_or_default()
             }
-            Moment::Sync if !self.in_block && !self.current.commits => vec![&self.current.touched],
+            Moment::Sync if !self.in_block && !self.current.commits => self.current.touched.beyond,
             Moment::Commit | Moment::Sync => return false,
         };
-        touched.extend([&self.open, &self.current.open]);
-        let beyond = touched.iter().map(|touched| touched.beyond).max();
-        beyond == Some(Beyond::Unseen)
+        sent.max(self.open.beyond).max(self.current.open.beyond) == Beyond::Unseen
     }
 
     /// The server has told which relations the transaction has locked to write them. It is about to
