@@ -414,8 +414,10 @@ impl Link<'_> {
                 .finish(status, &self.held.lease, (caching, now))
                 .err();
         }
-        for complaint in self.held.complaints.drain(..) {
-            explain::complain(complaint, scratch);
+        if let Some(complaints) = self.held.complaints.take() {
+            for complaint in complaints.0 {
+                explain::complain(complaint, scratch);
+            }
         }
         if let Some(mut explained) = self.held.explained.take() {
             explained.reason = why.unwrap_or(explained.reason);

@@ -20,7 +20,7 @@ impl Link<'_> {
         if let Some(entry) = self.held.replies.front_mut() {
             match &entry.note {
                 Note::Settings => {
-                    self.held.adjusting = Adjusting::Refused(body.to_vec());
+                    self.held.adjusting = Adjusting::Refused(body.into());
                     return true;
                 }
                 // What the client asked for comes next, and fails by itself.

@@ -13,7 +13,7 @@ use super::heal::Series;
 use super::lookup::Learning;
 use super::outbox::Outbox;
 use super::pin::Pins;
-use super::plan::{Asking, Foreseen};
+use super::plan::{Asking, Complaints, Foreseen};
 use super::reading::may_commit;
 use super::settings::Staged;
 use super::state::Named;
@@ -68,7 +68,7 @@ pub(super) enum Note {
     /// The client's Close of a statement.
     Closed {
         name: Box<[u8]>,
-        named: Named,
+        named: Box<Named>,
     },
     /// Our own query that brings the upstream to the client's settings.
     Settings,
@@ -108,7 +108,7 @@ pub(super) enum Adjusting {
     /// It has not been answered.
     Underway,
     /// It was refused with this ErrorResponse body; the upstream has to go.
-    Refused(Vec<u8>),
+    Refused(Box<[u8]>),
 }
 
 /// Whether the client may send further requests behind those under way.
@@ -169,7 +169,7 @@ pub(super) struct Held {
     /// What the first text of the request is, if it was looked at already.
     pub(super) foreseen: Option<Foreseen>,
     /// What the client asked of the cache and was not understood.
-    pub(super) complaints: Vec<String>,
+    pub(super) complaints: Option<Box<Complaints>>,
     /// What the client is told of its request, if it wants to be.
     pub(super) explained: Option<Box<Explained>>,
     /// The BEGIN that was held back, while our settings query may still fail.
@@ -214,7 +214,7 @@ impl Held {
             filling: None,
             asked: None,
             foreseen: None,
-            complaints: Vec::new(),
+            complaints: None,
             explained: None,
             begun: None,
             asks_locks: false,
@@ -323,5 +323,15 @@ impl Held {
         frame::push(out, b'Q', &[sql, b"\0"]);
         self.lease.unnamed = 0;
         self.expect(Kind::Query, Show::Hide, note);
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn it_fits_a_block_that_the_allocator_has_ready() {
+        assert_eq!(size_of::<Held>().next_power_of_two(), 1024);
     }
 }

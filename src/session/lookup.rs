@@ -8,6 +8,7 @@ use tokio::time::Instant;
 
 use super::caching::Caching;
 use super::context::Context;
+use super::plan::Complaints;
 use super::shapes::{Known, Resolved};
 use super::state::State;
 use crate::cache::entry::Entry;
@@ -97,16 +98,16 @@ impl Desk<'_> {
     }
 
     /// What of the session's switches was not understood, once.
-    pub(super) fn context_complaints(&mut self) -> Vec<String> {
+    pub(super) fn context_complaints(&mut self) -> Option<Box<Complaints>> {
         let complaints = &self.context().switches.complaints;
         if complaints.is_empty() {
-            return Vec::new();
+            return None;
         }
         let complaints = complaints.clone();
         if std::mem::replace(&mut self.state.complained, true) {
-            return Vec::new();
+            return None;
         }
-        complaints
+        Some(Box::new(Complaints(complaints)))
     }
 
     /// Looks the query up, if it may be.

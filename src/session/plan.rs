@@ -37,11 +37,15 @@ pub(super) struct Asking {
     /// When it was looked at.
     pub(super) at: Option<Instant>,
     /// What the client asked of the cache and was not understood.
-    pub(super) complaints: Vec<String>,
+    pub(super) complaints: Option<Box<Complaints>>,
     pub(super) filling: Option<Box<Filling>>,
     /// What its text was found to be, so that it need not be cut to its shape a second time.
     pub(super) foreseen: Option<Foreseen>,
 }
+
+/// What the client asked of the cache and was not understood; most never do.
+#[derive(Debug)]
+pub(super) struct Complaints(pub(super) Vec<String>);
 
 /// What a text was found to be when it was looked up: its one Query, or its Parse.
 #[derive(Debug)]
@@ -75,7 +79,7 @@ impl Asking {
         Self {
             reason,
             at: None,
-            complaints: Vec::new(),
+            complaints: None,
             filling: None,
             foreseen: None,
         }

@@ -205,7 +205,7 @@ impl Link<'_> {
             self.held.by_name.swap_remove(at);
             let note = Note::Closed {
                 name: name.into(),
-                named,
+                named: Box::new(named),
             };
             self.held.expect(Kind::Close, Show::Forward, note);
             return Next::Raw(bytes);
@@ -213,7 +213,7 @@ impl Link<'_> {
         frame::push(scratch, b'C', &[b"S", NO_STATEMENT]);
         let note = Note::Closed {
             name: name.into(),
-            named,
+            named: Box::new(named),
         };
         self.held.expect(Kind::Close, Show::Forward, note);
         Next::Replaced(bytes)
@@ -240,7 +240,7 @@ impl Link<'_> {
                 self.held.lease.unnamed = u64::MAX;
             }
             Note::Closed { name, named } => {
-                self.state.statements.insert_new(name, named);
+                self.state.statements.insert_new(name, *named);
             }
             Note::Running { work, done, .. } => {
                 for statement in work.iter().skip(done) {

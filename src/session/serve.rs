@@ -18,7 +18,7 @@ use super::explain;
 use super::filling::Filling;
 use super::form::Form;
 use super::lookup::{Desk, Looked, Query};
-use super::plan::{Asking, Foreseen, Plan, Waited, upstream};
+use super::plan::{Asking, Complaints, Foreseen, Plan, Waited, upstream};
 use super::reading::{is_readable, shaped};
 use super::shapes::Known;
 use super::state::{Meant, NAMES_MAX, Reading};
@@ -120,7 +120,10 @@ impl Clerk<'_> {
             },
             Asked::Other => upstream(Reason::Protocol),
         };
-        complaints.extend(self.complaint.take());
+        if let Some(complaint) = self.complaint.take() {
+            let none = || Box::new(Complaints(Vec::new()));
+            complaints.get_or_insert_with(none).0.push(complaint);
+        }
         // With any of them nothing is answered from memory.
         if let Plan::Upstream(asking) = &mut plan {
             asking.complaints = complaints;

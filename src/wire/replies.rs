@@ -125,11 +125,14 @@ enum Phase {
     CopyIn,
 }
 
+/// Room for the usual request of the extended protocol, which has five entries. A power of two: the
+/// allocator has such a block ready, where it looks for one of another size and aligns it by hand.
+const QUEUE_BYTES: usize = 512;
+
 impl<N> Default for Replies<N> {
     fn default() -> Self {
         Self {
-            // The usual request of the extended protocol has five entries.
-            queue: VecDeque::with_capacity(8),
+            queue: VecDeque::with_capacity(QUEUE_BYTES / size_of::<Entry<N>>()),
             status: Status::Idle,
             phase: Phase::Normal,
             unsynced: false,
