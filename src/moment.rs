@@ -1,5 +1,6 @@
 //! Moments as numbers, so that an atomic can hold one, and as what people read.
 
+use std::cell::Cell;
 use std::sync::LazyLock;
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
@@ -8,9 +9,21 @@ use tokio::time::Instant;
 /// What moments are counted from.
 static START: LazyLock<Instant> = LazyLock::new(Instant::now);
 
+thread_local! {
+    /// The last that was asked for: several places write down when the same request came.
+    static LAST: Cell<Option<(Instant, u64)>> = const { Cell::new(None) };
+}
+
 /// Microseconds since the first moment that this process asked about, plus one: 0 is never.
 pub fn number(moment: Instant) -> u64 {
-    micros(moment.saturating_duration_since(*START)).saturating_add(1)
+    match LAST.get() {
+        Some((last, number)) if last == moment => number,
+        _ => {
+            let number = micros(moment.saturating_duration_since(*START)).saturating_add(1);
+            LAST.set(Some((moment, number)));
+            number
+        }
+    }
 }
 
 /// [`number`] of this moment.

@@ -68,6 +68,13 @@ pub struct Took {
 
 impl Took {
     pub fn new(duration: Duration) -> Self {
+        if duration.is_zero() {
+            // Such as the wait for an upstream that is there.
+            return Self {
+                slot: 0,
+                nanoseconds: 0,
+            };
+        }
         Self {
             slot: slot(duration),
             nanoseconds: nanoseconds(duration),
@@ -102,7 +109,9 @@ impl Histogram {
         if let Some(count) = self.counts.get(took.slot) {
             count.fetch_add(1, Relaxed);
         }
-        self.nanoseconds.fetch_add(took.nanoseconds, Relaxed);
+        if took.nanoseconds > 0 {
+            self.nanoseconds.fetch_add(took.nanoseconds, Relaxed);
+        }
     }
 
     /// The counts now.
@@ -119,7 +128,7 @@ impl Histogram {
 }
 
 /// A duration as a counter counts it; half a millennium fits.
-pub(super) fn nanoseconds(duration: Duration) -> u64 {
+pub fn nanoseconds(duration: Duration) -> u64 {
     u64::try_from(duration.as_nanos()).unwrap_or(u64::MAX)
 }
 

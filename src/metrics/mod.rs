@@ -163,6 +163,20 @@ impl Handle {
         }
     }
 
+    /// Adds to some of them. Those that do not grow are left alone.
+    pub fn add_all<const N: usize>(&self, more: [(Sum, u64); N]) {
+        let Some(copy) = self.copies.get(copy()) else {
+            return;
+        };
+        for (sum, more) in more {
+            if more > 0
+                && let Some(count) = copy.sums.get(sum as usize)
+            {
+                count.fetch_add(more, Relaxed);
+            }
+        }
+    }
+
     /// The same, for the sums of durations.
     pub fn spend(&self, sum: Sum, time: Duration) {
         self.add(sum, nanoseconds(time));

@@ -113,7 +113,9 @@ impl ShapeStats {
             (&self.upstream, split.upstream),
             (&self.client, split.client),
         ] {
-            sum.fetch_add(nanoseconds(time), Relaxed);
+            if !time.is_zero() {
+                sum.fetch_add(nanoseconds(time), Relaxed);
+            }
         }
     }
 

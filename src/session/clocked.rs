@@ -14,7 +14,7 @@ use super::traced::{Mark, Marks};
 use crate::cache::entry::Entry;
 use crate::export::span::Outcome;
 use crate::few::Few;
-use crate::metrics::histogram::Took;
+use crate::metrics::histogram::{Took, nanoseconds};
 use crate::metrics::shape::Split;
 use crate::metrics::{Handle, Sum};
 use crate::pool::record::Record;
@@ -54,14 +54,10 @@ pub(super) fn answered(
 impl Client {
     /// Counts the bytes that came and went since the last time.
     pub(super) fn tally(&mut self, metrics: &Handle) {
-        for (sum, moved) in [
-            (Sum::BytesIn, &mut self.inbox.filled),
-            (Sum::BytesOut, &mut self.out.written),
-        ] {
-            if *moved > 0 {
-                metrics.add(sum, std::mem::take(moved));
-            }
-        }
+        metrics.add_all([
+            (Sum::BytesIn, std::mem::take(&mut self.inbox.filled)),
+            (Sum::BytesOut, std::mem::take(&mut self.out.written)),
+        ]);
     }
 }
 
@@ -131,7 +127,11 @@ impl Clocked {
     /// It was leased for a request that was read at `asked`.
     pub(super) fn asked(&mut self, asked: Instant, metrics: &Handle) {
         self.asked = Some(asked);
-        let queue = self.leased.saturating_duration_since(asked);
+        let queue = if self.leased == asked {
+            Duration::ZERO
+        } else {
+            self.leased.saturating_duration_since(asked)
+        };
         metrics.queue.record(queue);
     }
 
@@ -283,38 +283,55 @@ impl Clocked {
 
     fn count(&mut self, request: &Request, status: Status, metrics: &Handle) {
         let now = self.now();
-        let upstream = now.saturating_duration_since(request.since.max(self.leased));
-        metrics.spend(Sum::UpstreamTime, upstream);
-        if !request.client.is_zero() {
-            metrics.spend(Sum::ClientTime, request.client);
-        }
+        // The usual query is a transaction of one batch of answers, by an upstream that was there: all
+        // its durations are one, and are found once.
+        let whole = now.saturating_duration_since(request.since);
+        let since = |moment| {
+            if moment == request.since {
+                whole
+            } else {
+                now.saturating_duration_since(moment)
+            }
+        };
+        let split = Split {
+            queue: if self.leased <= request.since {
+                Duration::ZERO
+            } else {
+                self.leased.saturating_duration_since(request.since)
+            },
+            upstream: since(request.since.max(self.leased)),
+            client: request.client,
+        };
         if request.queries > 0 {
-            let to_last = now.saturating_duration_since(request.since);
-            let first = request.first.unwrap_or(now);
-            let to_first = first.saturating_duration_since(request.since);
-            let (to_first, to_last) = (Took::new(to_first), Took::new(to_last));
+            let to_last = Took::new(whole);
+            let to_first = match request.first {
+                Some(first) if first != now => {
+                    Took::new(first.saturating_duration_since(request.since))
+                }
+                _ => to_last,
+            };
             metrics.to_first.count(to_first);
             metrics.to_last.count(to_last);
             if let Some(known) = &request.known {
                 known.stats.sent(request.rows, request.bytes);
-                let queue = self.leased.saturating_duration_since(request.since);
-                let split = Split {
-                    queue,
-                    upstream,
-                    client: request.client,
-                };
                 known.stats.took(to_first, to_last, split);
             }
         }
         self.moved = true;
+        let mut transaction = None;
         if status != Status::Idle {
             self.rested = Some(now);
-        } else if let Some(since) = self.transaction.take() {
+        } else if let Some(begun) = self.transaction.take() {
             // With more behind it, the next transaction has begun to wait already.
             self.transaction = self.requests.front().map(|next| next.since);
-            metrics.add(Sum::Transactions, 1);
-            metrics.spend(Sum::TransactionTime, now.saturating_duration_since(since));
+            transaction = Some(since(begun));
         }
+        metrics.add_all([
+            (Sum::UpstreamTime, nanoseconds(split.upstream)),
+            (Sum::ClientTime, nanoseconds(split.client)),
+            (Sum::Transactions, u64::from(transaction.is_some())),
+            (Sum::TransactionTime, transaction.map_or(0, nanoseconds)),
+        ]);
     }
 }
 
