@@ -47,6 +47,10 @@ impl Link<'_> {
     /// Moves frames from the client's inbox towards the upstream until one of them has to wait. True
     /// when it stopped only because enough is queued: once that is sent there is more to move.
     pub(super) fn pump_frontend(&mut self, cx: &mut Context<'_>) -> Result<bool, End> {
+        if self.client.inbox.is_empty() {
+            self.held.onward.need = 0;
+            return Ok(false);
+        }
         let inbox = std::mem::take(&mut self.client.inbox);
         let mut full = false;
         let result = self.pump_frames(inbox.bytes(), &mut full, cx);

@@ -30,6 +30,7 @@ impl Link<'_> {
     ///
     /// Cancel safe: all progress is in the client and the held upstream.
     pub(super) fn poll_relay(&mut self, cx: &mut Context<'_>) -> Poll<Result<(), End>> {
+        let mut passed_over = false;
         loop {
             let client_full = self.pump_backend(cx)?;
             let upstream_full = self.pump_frontend(cx)?;
@@ -49,7 +50,10 @@ impl Link<'_> {
                 return Poll::Ready(Ok(()));
             }
             let answered = self.fill_from_upstream(cx)?;
-            let asked = self.fill_from_client(cx)?;
+            // What has been answered is passed on first: mostly that is all, and the client is read
+            // when its upstream is given back. But not behind one answer after the other.
+            passed_over = answered && !passed_over;
+            let asked = !passed_over && self.fill_from_client(cx)?;
             if !answered && !asked {
                 return Poll::Pending;
             }
