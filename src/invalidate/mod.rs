@@ -79,10 +79,11 @@ pub struct Writes {
     pid: i32,
     /// What the answered groups wrote in the open transaction block.
     open: Touched,
-    /// What was sent since the last message that ReadyForQuery answers.
-    current: Group,
+    /// What was sent since the last message that ReadyForQuery answers; `None` as long as that writes
+    /// nothing, as most do.
+    current: Option<Box<Group>>,
     /// One for each ReadyForQuery that is outstanding. Bounded as the reply queue is.
-    groups: Few<Group>,
+    groups: Few<Option<Box<Group>>>,
     /// Whether all that is outstanding runs inside of a transaction block and cannot end it.
     in_block: bool,
 }
@@ -94,7 +95,7 @@ impl Writes {
             generations,
             pid,
             open: Touched::default(),
-            current: Group::default(),
+            current: None,
             groups: Few::default(),
             in_block: false,
         }
@@ -109,46 +110,52 @@ impl Writes {
     /// `epoch`.
     pub fn touch(&mut self, touch: Touch<'_>, epoch: u64) {
         if self.in_block {
-            self.current.open.add(touch, epoch);
+            self.current().open.add(touch, epoch);
             return;
         }
         let mut touched = Touched::default();
         touched.add(touch, epoch);
         self.mark(&touched);
-        self.current.touched.merge(touched);
+        self.current().touched.merge(touched);
     }
 
     /// A statement that may end the transaction block is about to be sent.
     pub fn may_commit(&mut self) {
         self.in_block = false;
         let mut open = std::mem::take(&mut self.open);
-        for group in self.groups.iter_mut().chain([&mut self.current]) {
+        let groups = self.groups.iter_mut().chain([&mut self.current]);
+        for group in groups.flatten() {
             open.merge(std::mem::take(&mut group.open));
         }
         self.mark(&open);
-        self.current.touched.merge(open);
-        self.current.commits = true;
+        let current = self.current();
+        current.touched.merge(open);
+        current.commits = true;
     }
 
     /// Whether it would help to ask the server what was written, at this moment: what is written now
     /// is everything, for the only reason that code was not seen through.
     pub fn can_be_narrowed(&self, moment: Moment) -> bool {
+        let current = self.current.as_deref();
         let sent = match moment {
             Moment::Commit if self.in_block => {
-                let groups = self.groups.iter().map(|group| group.open.beyond);
-                groups.max().unwrap_or_default()
+                let groups = self.groups.iter().flatten();
+                groups.map(|group| group.open.beyond).max()
             }
-            Moment::Sync if !self.in_block && !self.current.commits => self.current.touched.beyond,
+            Moment::Sync if !self.in_block && !current.is_some_and(|group| group.commits) => {
+                current.map(|group| group.touched.beyond)
+            }
             Moment::Commit | Moment::Sync => return false,
         };
-        sent.max(self.open.beyond).max(self.current.open.beyond) == Beyond::Unseen
+        let open = current.map(|group| group.open.beyond);
+        sent.max(open).unwrap_or_default().max(self.open.beyond) == Beyond::Unseen
     }
 
     /// The server has told which relations the transaction has locked to write them. It is about to
     /// be ended by the group that is `ahead` of the one whose answers arrive now.
     pub fn narrow(&mut self, ahead: usize, relations: &[u32]) {
         let mut groups = self.groups.iter_mut().chain([&mut self.current]);
-        let Some(group) = groups.nth(ahead) else {
+        let Some(Some(group)) = groups.nth(ahead) else {
             return;
         };
         let touched = &mut group.touched;
@@ -169,12 +176,16 @@ impl Writes {
             return;
         };
         let dirty = self.generations.mark(&touched.set(), epoch, self.pid);
-        self.current.dirty.push(dirty);
+        self.current().dirty.push(dirty);
     }
 
     /// A message that ReadyForQuery will answer is about to be sent.
     pub fn asks(&mut self) {
-        self.groups.push_back(std::mem::take(&mut self.current));
+        self.groups.push_back(self.current.take());
+    }
+
+    fn current(&mut self) -> &mut Group {
+        self.current.get_or_insert_default()
     }
 
     /// ReadyForQuery arrived; the client has not seen it. Outcomes are known only up to here:
@@ -183,25 +194,30 @@ impl Writes {
         let Some(mut group) = self.groups.pop_front() else {
             return;
         };
-        self.open.merge(std::mem::take(&mut group.open));
+        if let Some(group) = group.as_mut() {
+            self.open.merge(std::mem::take(&mut group.open));
+        }
         if status == Status::Idle {
-            group.settle();
+            if let Some(group) = group {
+                group.settle();
+            }
             // Not what later groups write: a transaction that they begin is still to come.
-            let open = std::mem::take(&mut self.open);
             // Rolled back, or ended in a way that was not seen: moving a generation costs little.
-            if let Some(epoch) = open.epoch {
+            if let Some(epoch) = self.open.epoch {
+                let open = std::mem::take(&mut self.open);
                 self.generations.mark(&open.set(), epoch, self.pid).settle();
             }
             return;
         }
-        if group.dirty.is_empty() {
+        let Some(group) = group.filter(|group| !group.dirty.is_empty()) else {
             return;
-        }
+        };
         // Still in a block: a later message, perhaps under way already, may commit it.
+        let goes_on = |group: &&mut Box<Group>| group.commits || !group.dirty.is_empty();
         if let Some(next) = self.groups.front_mut() {
-            next.absorb(group);
-        } else if self.current.commits || !self.current.dirty.is_empty() {
-            self.current.absorb(group);
+            next.get_or_insert_default().absorb(*group);
+        } else if let Some(current) = self.current.as_mut().filter(goes_on) {
+            current.absorb(*group);
         } else {
             self.open.merge(group.settle());
         }
@@ -211,7 +227,7 @@ impl Writes {
     /// that it is finished, by us or by somebody else (H67).
     pub fn prepared(&mut self, gid: &[u8]) {
         let group = self.groups.front_mut().unwrap_or(&mut self.current);
-        for dirty in group.dirty.drain(..) {
+        for dirty in group.iter_mut().flat_map(|group| group.dirty.drain(..)) {
             self.generations.prepare(gid, dirty);
         }
     }
