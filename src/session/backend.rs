@@ -7,7 +7,7 @@ use super::client::FRAME_BUFFERED_MAX;
 use super::effects;
 use super::end::End;
 use super::explain;
-use super::held::{Adjusting, Note, Rest};
+use super::held::{Adjusting, Note, Pretended, Rest};
 use super::link::{Link, upstream_frame, upstream_unexpected};
 use crate::config::PoolMode;
 use crate::metrics::errors;
@@ -317,8 +317,8 @@ impl Link<'_> {
             return false;
         };
         effects::pretended(self.held, self.state, statement);
-        frame::push(scratch, b'C', &[shown.as_bytes(), b"\0"]);
-        if shown == "DISCARD ALL" {
+        frame::push(scratch, b'C', &[shown.as_str().as_bytes(), b"\0"]);
+        if shown == Pretended::DiscardAll {
             let startup = Arc::clone(&self.state.startup_reported);
             self.report(&startup, scratch);
         }

@@ -29,8 +29,8 @@ impl Link<'_> {
                     error.encode(scratch);
                     return true;
                 }
-                Note::Duplicate { ours, theirs } => {
-                    rename(body, ours, theirs, scratch);
+                Note::Duplicate(names) => {
+                    rename(body, &names.ours, &names.theirs, scratch);
                     return true;
                 }
                 // Those of the extended protocol are told one by one that they failed.

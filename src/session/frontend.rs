@@ -4,7 +4,7 @@ use std::task::Context;
 
 use super::client::looked_at;
 use super::end::End;
-use super::held::{Adjusting, Note};
+use super::held::{Adjusting, Note, Pretended};
 use super::link::Link;
 use super::lookup::has_own_type;
 use super::refuse;
@@ -215,7 +215,7 @@ impl Link<'_> {
         if reads_sequence(&work) {
             self.forget_sequences(scratch);
         }
-        let pretended = self.pretended_tag(&work);
+        let pretended = self.pretended(&work);
         if pretended.is_none() {
             self.put_by_name(&work, true, scratch);
         }
@@ -238,9 +238,8 @@ impl Link<'_> {
         Ok(Next::Raw(frame.here()))
     }
 
-    /// The command tag of a statement that concerns only what the proxy keeps for the session, and
-    /// that is therefore not really run.
-    fn pretended_tag(&self, work: &[effect::Statement]) -> Option<&'static str> {
+    /// What is only pretended to be run.
+    fn pretended(&self, work: &[effect::Statement]) -> Option<Pretended> {
         let [statement] = work else {
             return None;
         };
@@ -252,15 +251,15 @@ impl Link<'_> {
             // One that the upstream has by its name must really go.
             let known =
                 self.state.statements.contains_key(name) && !self.held.by_name.contains(name);
-            return known.then_some("DEALLOCATE");
+            return known.then_some(Pretended::Deallocate);
         }
         if sql_prepared {
             return None;
         }
         if matches!(effect, Effect::DiscardAll) {
-            return self.held.at_rest().then_some("DISCARD ALL");
+            return self.held.at_rest().then_some(Pretended::DiscardAll);
         }
-        matches!(effect, Effect::Deallocate(None)).then_some("DEALLOCATE ALL")
+        matches!(effect, Effect::Deallocate(None)).then_some(Pretended::DeallocateAll)
     }
 
     fn parse(&mut self, frame: &Frame<'_>, scratch: &mut Vec<u8>) -> Result<Next, End> {

@@ -36,7 +36,7 @@ pub(super) enum Note {
         work: Arc<[effect::Statement]>,
         done: usize,
         /// The command tag the client sees in place of what was really run.
-        tag: Option<&'static str>,
+        tag: Option<Pretended>,
     },
     /// The client's Parse of a named statement; `made` when the upstream did not have it before.
     Parsed {
@@ -61,10 +61,7 @@ pub(super) enum Note {
         alone: bool,
     },
     /// A Parse that fails because the client's name is taken; its error names ours.
-    Duplicate {
-        ours: Vec<u8>,
-        theirs: Box<[u8]>,
-    },
+    Duplicate(Box<Duplicate>),
     /// The client's Close of a statement.
     Closed {
         name: Box<[u8]>,
@@ -81,6 +78,33 @@ pub(super) enum Note {
     },
     /// Sent to fail: this error takes the place of the upstream's.
     Refused(Box<PgError>),
+}
+
+/// A statement that concerns only what the proxy keeps for the session, and that is therefore not really
+/// run.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Pretended {
+    Deallocate,
+    DeallocateAll,
+    DiscardAll,
+}
+
+impl Pretended {
+    /// Its command tag.
+    pub(super) fn as_str(self) -> &'static str {
+        match self {
+            Self::Deallocate => "DEALLOCATE",
+            Self::DeallocateAll => "DEALLOCATE ALL",
+            Self::DiscardAll => "DISCARD ALL",
+        }
+    }
+}
+
+/// A statement's name on the upstream, and what its client calls it.
+#[derive(Debug)]
+pub(super) struct Duplicate {
+    pub(super) ours: Vec<u8>,
+    pub(super) theirs: Box<[u8]>,
 }
 
 /// What is still to come of a frame that passes in pieces.

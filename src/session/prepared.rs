@@ -4,7 +4,7 @@ use std::sync::Arc;
 
 use super::end::End;
 use super::frontend::{Frame, Next};
-use super::held::Note;
+use super::held::{Duplicate, Note};
 use super::link::Link;
 use super::state::{Meant, NAMES_MAX, Named, Reading, State, Unnamed};
 use crate::pool::statements::{Identity, Statement, fresh_id};
@@ -35,10 +35,10 @@ impl Link<'_> {
             self.put_on_upstream(&statement, scratch);
             let ours = statement.name();
             frame::push(scratch, b'P', &[&ours, body]);
-            let note = Note::Duplicate {
+            let note = Note::Duplicate(Box::new(Duplicate {
                 ours,
                 theirs: name.into(),
-            };
+            }));
             self.held.expect(Kind::Parse, Show::Forward, note);
             return self.replaced(frame);
         }
@@ -248,7 +248,7 @@ impl Link<'_> {
                 }
             }
             Note::None
-            | Note::Duplicate { .. }
+            | Note::Duplicate(_)
             | Note::Settings
             | Note::Locks { .. }
             | Note::Described(_)

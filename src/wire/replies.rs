@@ -6,9 +6,9 @@
 //! message with an answer of the same length, and retags it, so that order and the skipping after
 //! an error stay the upstream's own (protocol manual, "Extended Query" and "Pipelining").
 
-use std::collections::VecDeque;
-
 use thiserror::Error;
+
+use crate::few::Few;
 
 /// Transaction status, as ReadyForQuery reports it.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -107,7 +107,7 @@ pub struct Unexpected(pub u8);
 /// See the module's text.
 #[derive(Debug)]
 pub struct Replies<N> {
-    queue: VecDeque<Entry<N>>,
+    queue: Few<Entry<N>, QUEUED>,
     status: Status,
     phase: Phase,
     unsynced: bool,
@@ -125,14 +125,13 @@ enum Phase {
     CopyIn,
 }
 
-/// Room for the usual request of the extended protocol, which has five entries. A power of two: the
-/// allocator has such a block ready, where it looks for one of another size and aligns it by hand.
-const QUEUE_BYTES: usize = 512;
+/// Entries that need no memory of their own: the usual request of the extended protocol has five.
+const QUEUED: usize = 5;
 
 impl<N> Default for Replies<N> {
     fn default() -> Self {
         Self {
-            queue: VecDeque::with_capacity(QUEUE_BYTES / size_of::<Entry<N>>()),
+            queue: Few::default(),
             status: Status::Idle,
             phase: Phase::Normal,
             unsynced: false,
@@ -345,7 +344,7 @@ impl<N> Replies<N> {
                 self.phase = Phase::Skipping;
                 self.queue.len()
             });
-        Event::Failed(self.queue.drain(..sync).collect())
+        Event::Failed((0..sync).filter_map(|_| self.queue.pop_front()).collect())
     }
 
     /// In copy-in mode the upstream ignores Sync (protocol manual, "COPY Operations"): those sent
