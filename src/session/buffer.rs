@@ -1,6 +1,6 @@
 //! Read buffers, borrowed while a connection is active: an idle one holds none.
 
-use std::cell::RefCell;
+use std::cell::{Cell, RefCell};
 use std::io;
 use std::pin::Pin;
 use std::task::{Context, Poll};
@@ -15,6 +15,9 @@ pub(super) const CHUNK_BYTES: usize = 16 * 1024;
 const SPARE_MAX: usize = 64;
 
 thread_local! {
+    /// The one that was given back last: most reads find nothing and give theirs back at once.
+    static LAST: Cell<Option<Box<Chunk>>> = const { Cell::new(None) };
+
     // Boxed where they lie, so that borrowing one moves a pointer.
     #[expect(clippy::vec_box, reason = "a box is what is lent")]
     static SPARE: RefCell<Vec<Box<Chunk>>> = const { RefCell::new(Vec::new()) };
@@ -30,6 +33,11 @@ struct Chunk {
 
 impl Chunk {
     fn borrow() -> Box<Self> {
+        LAST.take().unwrap_or_else(Self::spare)
+    }
+
+    #[cold]
+    fn spare() -> Box<Self> {
         SPARE.with_borrow_mut(Vec::pop).unwrap_or_else(|| {
             Box::new(Self {
                 data: vec![0; CHUNK_BYTES].into_boxed_slice(),
@@ -43,12 +51,18 @@ impl Chunk {
         if self.data.len() == CHUNK_BYTES {
             self.start = 0;
             self.end = 0;
-            SPARE.with_borrow_mut(|spare| {
-                if spare.len() < SPARE_MAX {
-                    spare.push(self);
-                }
-            });
+            if let Some(other) = LAST.replace(Some(self)) {
+                other.put_by();
+            }
         }
+    }
+
+    fn put_by(self: Box<Self>) {
+        SPARE.with_borrow_mut(|spare| {
+            if spare.len() < SPARE_MAX {
+                spare.push(self);
+            }
+        });
     }
 
     fn bytes(&self) -> &[u8] {

@@ -56,7 +56,7 @@ impl Client {
     pub(super) fn tally(&mut self, metrics: &Handle) {
         metrics.add_all([
             (Sum::BytesIn, std::mem::take(&mut self.inbox.filled)),
-            (Sum::BytesOut, std::mem::take(&mut self.out.written)),
+            (Sum::BytesOut, self.out.take_written()),
         ]);
     }
 }

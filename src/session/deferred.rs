@@ -166,6 +166,8 @@ impl Held {
                 self.begun = Some(text);
             }
         }
-        self.out.buffer().append(&mut out);
+        if !out.is_empty() {
+            self.out.buffer().append(&mut out);
+        }
     }
 }

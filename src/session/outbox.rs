@@ -1,6 +1,6 @@
 //! Bytes on their way to a peer that could not be written at once.
 
-use std::cell::RefCell;
+use std::cell::{Cell, RefCell};
 use std::io;
 use std::pin::Pin;
 use std::task::{Context, Poll, ready};
@@ -18,6 +18,9 @@ const KEPT_BYTES_MAX: usize = 16 * 1024;
 const SPARE_MAX: usize = 64;
 
 thread_local! {
+    /// The one that was given back last.
+    static LAST: Cell<Option<Box<Queue>>> = const { Cell::new(None) };
+
     #[expect(clippy::vec_box, reason = "a box is what is lent")]
     static SPARE: RefCell<Vec<Box<Queue>>> = const { RefCell::new(Vec::new()) };
 }
@@ -27,25 +30,35 @@ thread_local! {
 struct Queue {
     data: Vec<u8>,
     sent: usize,
-    unflushed: bool,
 }
 
 impl Queue {
+    fn empty(&mut self) {
+        self.data.clear();
+        if self.data.capacity() > KEPT_BYTES_MAX {
+            self.data.shrink_to(KEPT_BYTES_MAX);
+        }
+        self.sent = 0;
+    }
+
     fn borrow() -> Box<Self> {
-        let spare = SPARE.with_borrow_mut(Vec::pop);
-        spare.unwrap_or_default()
+        LAST.take().unwrap_or_else(Self::spare)
+    }
+
+    #[cold]
+    fn spare() -> Box<Self> {
+        SPARE.with_borrow_mut(Vec::pop).unwrap_or_default()
     }
 
     fn give_back(mut self: Box<Self>) {
-        self.data.clear();
-        self.data.shrink_to(KEPT_BYTES_MAX);
-        self.sent = 0;
-        self.unflushed = false;
-        SPARE.with_borrow_mut(|spare| {
-            if spare.len() < SPARE_MAX {
-                spare.push(self);
-            }
-        });
+        self.empty();
+        if let Some(other) = LAST.replace(Some(self)) {
+            SPARE.with_borrow_mut(|spare| {
+                if spare.len() < SPARE_MAX {
+                    spare.push(other);
+                }
+            });
+        }
     }
 }
 
@@ -54,8 +67,9 @@ impl Queue {
 #[derive(Debug, Default)]
 pub(super) struct Outbox {
     queue: Option<Box<Queue>>,
-    /// Bytes that the peer took and nobody has counted yet.
-    pub(super) written: u64,
+    /// Bytes that the peer took and nobody has counted yet: those of one poll.
+    written: u32,
+    unflushed: bool,
 }
 
 impl Outbox {
@@ -70,7 +84,7 @@ impl Outbox {
 
     pub(super) fn is_empty(&self) -> bool {
         let queue = self.queue.as_ref();
-        queue.is_none_or(|queue| queue.sent == queue.data.len() && !queue.unflushed)
+        !self.unflushed && queue.is_none_or(|queue| queue.sent == queue.data.len())
     }
 
     /// Whether more may be added: see [`BACKLOG_BYTES_MAX`].
@@ -87,15 +101,14 @@ impl Outbox {
         cx: &mut Context<'_>,
         bytes: &[u8],
     ) -> io::Result<()> {
-        let queue = self.queue.get_or_insert_with(Queue::borrow);
         let mut rest = bytes;
-        if queue.sent == queue.data.len() {
+        let queue = self.queue.as_ref();
+        if queue.is_none_or(|queue| queue.sent == queue.data.len()) {
             while !rest.is_empty() {
                 match Pin::new(&mut *io).poll_write(cx, rest) {
                     Poll::Ready(Ok(0)) => return Err(io::ErrorKind::WriteZero.into()),
                     Poll::Ready(Ok(count)) => {
-                        queue.unflushed = true;
-                        self.written += count as u64;
+                        self.wrote(count);
                         rest = rest.get(count..).unwrap_or_default();
                     }
                     Poll::Ready(Err(error)) => return Err(error),
@@ -103,8 +116,21 @@ impl Outbox {
                 }
             }
         }
-        queue.data.extend_from_slice(rest);
+        if !rest.is_empty() {
+            self.buffer().extend_from_slice(rest);
+        }
         Ok(())
+    }
+
+    fn wrote(&mut self, count: usize) {
+        self.unflushed = true;
+        let count = u32::try_from(count).unwrap_or(u32::MAX);
+        self.written = self.written.saturating_add(count);
+    }
+
+    /// How much was written since the last time.
+    pub(super) fn take_written(&mut self) -> u64 {
+        std::mem::take(&mut self.written).into()
     }
 
     /// Writes and flushes what is queued; ready when nothing is left.
@@ -113,26 +139,23 @@ impl Outbox {
         io: &mut W,
         cx: &mut Context<'_>,
     ) -> Poll<io::Result<()>> {
-        let Some(queue) = self.queue.as_mut() else {
-            return Poll::Ready(Ok(()));
-        };
-        while let Some(rest) = queue.data.get(queue.sent..)
+        while let Some(queue) = self.queue.as_mut()
+            && let Some(rest) = queue.data.get(queue.sent..)
             && !rest.is_empty()
         {
             let count = ready!(Pin::new(&mut *io).poll_write(cx, rest))?;
             if count == 0 {
                 return Poll::Ready(Err(io::ErrorKind::WriteZero.into()));
             }
-            queue.unflushed = true;
-            self.written += count as u64;
             queue.sent += count;
+            self.wrote(count);
         }
-        queue.data.clear();
-        queue.data.shrink_to(KEPT_BYTES_MAX);
-        queue.sent = 0;
-        if queue.unflushed {
+        if let Some(queue) = self.queue.as_mut() {
+            queue.empty();
+        }
+        if self.unflushed {
             ready!(Pin::new(io).poll_flush(cx))?;
-            queue.unflushed = false;
+            self.unflushed = false;
         }
         Poll::Ready(Ok(()))
     }
