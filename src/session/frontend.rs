@@ -7,6 +7,7 @@ use super::end::End;
 use super::held::{Adjusting, Note, Pretended};
 use super::link::Link;
 use super::lookup::has_own_type;
+use super::reading::Read;
 use super::refuse;
 use super::state::{Meant, Work};
 use crate::invalidate::Moment;
@@ -190,7 +191,9 @@ impl Link<'_> {
     }
 
     fn query(&mut self, frame: &Frame<'_>, scratch: &mut Vec<u8>) -> Result<Next, End> {
-        let (meant, _) = self.read(frame, false);
+        let Read {
+            meant, resolved, ..
+        } = self.read(frame, false);
         let ends = !frame.whole || meant.work.as_deref().is_some_and(ends_transaction);
         if ends && self.held.is_adjusting() {
             return Ok(Next::Wait);
@@ -203,7 +206,7 @@ impl Link<'_> {
         if meant.work.as_deref().is_some_and(only_commits) {
             self.ask_locks_apart(scratch);
         }
-        self.writes(&meant);
+        self.writes(&meant, resolved);
         let Some(work) = meant.work else {
             self.held.lease.unnamed = 0;
             self.held.expect(Kind::Query, Show::Forward, Note::None);
@@ -269,7 +272,9 @@ impl Link<'_> {
             body,
             whole: frame.whole,
         };
-        let (mut meant, reading) = self.read(&text, true);
+        let Read {
+            mut meant, reading, ..
+        } = self.read(&text, true);
         if frame::split_cstr(body).is_some_and(|(_, types)| has_own_type(types)) {
             // Code of a type's own runs when it takes a value: a domain's check may write.
             meant.known = self.unknown().known;
@@ -372,7 +377,7 @@ impl Link<'_> {
         if meant.work.as_deref().is_some_and(only_commits) {
             self.ask_locks(Moment::Commit, scratch);
         }
-        self.writes(&meant);
+        self.writes(&meant, None);
         self.held
             .expect(Kind::Execute, Show::Forward, running(meant.work));
         Ok(Next::Raw(frame.here()))

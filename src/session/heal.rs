@@ -18,8 +18,8 @@ const SERIES_BYTES_MAX: usize = 16 * 1024;
 pub(super) struct Series {
     bytes: Vec<u8>,
     phase: Phase,
-    /// Answers to it that the client has seen.
-    shown: usize,
+    /// Answers to it that the client has seen; of so few bytes there are not many.
+    shown: u32,
     /// Named statements that it prepared.
     pub(super) parsed: Vec<Box<[u8]>>,
 }

@@ -72,6 +72,16 @@ pub(super) struct Looked {
     pub(super) shadow: bool,
 }
 
+/// What holds for a query's result and its description alike.
+struct Found {
+    resolved: Arc<Resolved>,
+    /// The number of the session's context.
+    context: u64,
+    decision: Decision,
+    shadow: bool,
+    explain: bool,
+}
+
 /// What a lookup needs to know of its session.
 pub(super) struct Desk<'a> {
     pub(super) caching: &'a Arc<Caching>,
@@ -116,7 +126,13 @@ impl Desk<'_> {
     /// Why it may not.
     pub(super) fn look(&mut self, query: Query<'_>) -> Result<Looked, Reason> {
         may_be_read(query.known)?;
-        let (resolved, context, decision) = self.may_look(query)?;
+        let Found {
+            resolved,
+            context,
+            decision,
+            shadow,
+            explain,
+        } = self.may_look(query)?;
         if let Err(refusal) = &resolved.meaning.read {
             return Err(refusal.reason);
         }
@@ -129,7 +145,6 @@ impl Desk<'_> {
             return Err(Reason::Volatile);
         }
         let stamp = self.stamp(&decision, &resolved)?;
-        let shadow = self.caching.standing().policy().mode == Mode::Shadow;
         // What is only watched is never served, and says nothing about whether it would be.
         let rare = !self.begun && !shadow && query.known.is_rare();
         let cache = &self.caching.shared.cache;
@@ -155,7 +170,7 @@ impl Desk<'_> {
         Ok(Looked {
             lookup,
             resolved,
-            explain: self.context().switches.explain,
+            explain,
             shadow,
         })
     }
@@ -165,7 +180,7 @@ impl Desk<'_> {
     /// # Errors
     /// Why there is none.
     pub(super) fn describe(&mut self, query: Query<'_>) -> Result<Arc<Entry>, Reason> {
-        let (_, context, _) = self.may_look(query)?;
+        let Found { context, .. } = self.may_look(query)?;
         let cache = &self.caching.shared.cache;
         with_key(|key| {
             key::description_key(key, context, query.text, query.types).map_err(unkeyed)?;
@@ -175,7 +190,8 @@ impl Desk<'_> {
 
     /// The right to remember the description of a statement that is about to be asked for.
     pub(super) fn learn(&mut self, query: Query<'_>) -> Option<Learning> {
-        let (resolved, context, _) = self.may_look(query).ok()?;
+        let found = self.may_look(query).ok()?;
+        let (resolved, context) = (found.resolved, found.context);
         let stamp = self.generations().stamp_epoch_only(resolved.epoch)?;
         let mut bytes = Vec::new();
         key::description_key(&mut bytes, context, query.text, query.types).ok()?;
@@ -188,8 +204,9 @@ impl Desk<'_> {
     }
 
     /// What holds for results and descriptions alike.
-    fn may_look(&mut self, query: Query<'_>) -> Result<(Arc<Resolved>, u64, Decision), Reason> {
-        let context = self.context();
+    fn may_look(&mut self, query: Query<'_>) -> Result<Found, Reason> {
+        self.context();
+        let context = self.state.context.as_deref().ok_or(Reason::Settings)?;
         let id = context.id.ok_or(Reason::Settings)?;
         if query.moment {
             return Err(Reason::Moment);
@@ -218,11 +235,17 @@ impl Desk<'_> {
         if decision.level == Level::Off {
             return Err(Reason::Hint);
         }
-        let decision = self.context().switches.lower(decision);
+        let decision = context.switches.lower(decision);
         if decision.level == Level::Off {
             return Err(Reason::Disabled);
         }
-        Ok((resolved, id, decision))
+        Ok(Found {
+            resolved,
+            context: id,
+            decision,
+            shadow: standing.policy().mode == Mode::Shadow,
+            explain: context.switches.explain,
+        })
     }
 
     fn stamp(&self, decision: &Decision, resolved: &Resolved) -> Result<Stamp, Reason> {

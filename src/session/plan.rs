@@ -5,7 +5,7 @@ use std::sync::Arc;
 use tokio::time::Instant;
 
 use super::filling::Filling;
-use super::shapes::Known;
+use super::shapes::{Known, Resolved};
 use super::state::Reading;
 use crate::cache::Follow;
 use crate::reason::Reason;
@@ -41,6 +41,8 @@ pub(super) struct Asking {
     pub(super) filling: Option<Box<Filling>>,
     /// What its text was found to be, so that it need not be cut to its shape a second time.
     pub(super) foreseen: Option<Foreseen>,
+    /// What its shape meant, until that is foreseen.
+    pub(super) resolved: Option<Arc<Resolved>>,
 }
 
 /// What the client asked of the cache and was not understood; most never do.
@@ -53,6 +55,8 @@ pub(super) struct Foreseen {
     pub(super) known: Arc<Known>,
     /// Of a Parse.
     pub(super) reading: Option<Arc<Reading>>,
+    /// What its shape meant, if it was looked up.
+    pub(super) resolved: Option<Arc<Resolved>>,
 }
 
 impl Foreseen {
@@ -65,9 +69,12 @@ impl Foreseen {
 
 impl Plan {
     /// The same, with what was found out about the text if an upstream is asked.
-    pub(super) fn foreseeing(mut self, foreseen: impl FnOnce() -> Foreseen) -> Self {
+    pub(super) fn foreseeing(
+        mut self,
+        foreseen: impl FnOnce(Option<Arc<Resolved>>) -> Foreseen,
+    ) -> Self {
         if let Self::Upstream(asking) = &mut self {
-            asking.foreseen = Some(foreseen());
+            asking.foreseen = Some(foreseen(asking.resolved.take()));
         }
         self
     }
@@ -82,6 +89,7 @@ impl Asking {
             complaints: None,
             filling: None,
             foreseen: None,
+            resolved: None,
         }
     }
 

@@ -13,8 +13,8 @@ use super::frontend::Frame;
 use super::link::Link;
 use super::lookup::{Desk, Learning, Query, may_be_read};
 use super::plan::Foreseen;
-use super::shapes::Known;
-use super::state::{self, Meant, Reading};
+use super::shapes::{Known, Resolved};
+use super::state::{self, Meant, Reading, Work};
 use super::traced;
 use crate::cache::rules::Hint;
 use crate::catalog::WriteSet;
@@ -42,6 +42,16 @@ pub(super) fn shaped<T>(text: &[u8], make: impl FnOnce(&Shape<'_>) -> T) -> T {
     })
 }
 
+/// What a text was read to mean.
+#[derive(Default)]
+pub(super) struct Read {
+    pub(super) meant: Meant,
+    /// For later requests.
+    pub(super) reading: Option<Arc<Reading>>,
+    /// What its shape means under the catalog of this moment.
+    pub(super) resolved: Option<Arc<Resolved>>,
+}
+
 impl Caching {
     /// What is known of a text that the lexer can read.
     pub(super) fn known(&self, text: &[u8], shape: &Shape<'_>) -> Arc<Known> {
@@ -55,32 +65,26 @@ impl Caching {
 impl Link<'_> {
     /// What the text of a Query means, or of a Parse behind its name. With `keep`, for later
     /// requests as well.
-    pub(super) fn read(&mut self, frame: &Frame<'_>, keep: bool) -> (Meant, Option<Arc<Reading>>) {
-        let (mut meant, reading) = self.meaning(frame, keep);
+    pub(super) fn read(&mut self, frame: &Frame<'_>, keep: bool) -> Read {
+        let mut read = self.meaning(frame, keep);
         if self.pool.metrics.tracer.is_some()
             && frame.whole
             && let Some((text, _)) = frame::split_cstr(frame.body)
         {
-            meant.traced = traced::read(&self.pool.metrics, text, meant.known.is_some());
+            let known = read.meant.known.is_some();
+            read.meant.traced = traced::read(&self.pool.metrics, text, known);
         }
-        (meant, reading)
+        read
     }
 
-    fn meaning(&mut self, frame: &Frame<'_>, keep: bool) -> (Meant, Option<Arc<Reading>>) {
+    fn meaning(&mut self, frame: &Frame<'_>, keep: bool) -> Read {
         // Of the first text of the request that was looked up, and of no other.
         let foreseen = self.held.foreseen.take();
         if !frame.whole {
-            let work = state::opaque();
-            return (
-                Meant {
-                    work,
-                    ..self.unknown()
-                },
-                None,
-            );
+            return self.unread(state::opaque());
         }
         let Some((text, _)) = frame::split_cstr(frame.body) else {
-            return (Meant::default(), None);
+            return Read::default();
         };
         let ahead = self.settings_ahead();
         // What is on its way to the upstream is what the client was told.
@@ -98,14 +102,7 @@ impl Link<'_> {
         let snapshot = snapshot.as_deref().filter(|_| !self.held.changed_catalog);
         let analysis = || crate::sql::analyze(text, conforming, snapshot);
         if self.is_lexing_uncertain() {
-            let work = state::doubted(analysis());
-            return (
-                Meant {
-                    work,
-                    ..self.unknown()
-                },
-                None,
-            );
+            return self.unread(state::doubted(analysis()));
         }
         let analyze = || state::work(analysis());
         let Some(caching) = self.caching else {
@@ -113,30 +110,50 @@ impl Link<'_> {
                 work: analyze(),
                 ..Meant::default()
             };
-            return (meant, None);
+            return Read {
+                meant,
+                ..Read::default()
+            };
         };
         if !conforming || !is_readable(text, reported) || encoded && !text.is_ascii() {
-            let work = analyze();
-            return (
-                Meant {
-                    work,
-                    ..self.unknown()
-                },
-                None,
-            );
+            return self.unread(analyze());
         }
         let see = || {
             shaped(text, |shape| Foreseen {
                 known: caching.known(text, shape),
                 reading: keep.then(|| Arc::new(Reading::new(shape))),
+                resolved: None,
             })
         };
         debug_assert!(foreseen.as_ref().is_none_or(|first| first.is(&see())));
-        let Foreseen { known, reading } = foreseen.unwrap_or_else(see);
-        let generations = self.pool.catalog.generations();
-        let plain = snapshot.is_some_and(|snapshot| known.resolve(snapshot, generations).plain);
+        let Foreseen {
+            known,
+            reading,
+            resolved,
+        } = foreseen.unwrap_or_else(see);
+        let resolved = snapshot.map(|snapshot| {
+            let resolved = resolved.filter(|resolved| resolved.is_under(snapshot));
+            resolved.unwrap_or_else(|| known.resolve(snapshot, self.pool.catalog.generations()))
+        });
+        let plain = resolved.as_ref().is_some_and(|resolved| resolved.plain);
         let work = if plain { None } else { analyze() };
-        (Meant::of(work, known), reading)
+        Read {
+            meant: Meant::of(work, known),
+            reading,
+            resolved,
+        }
+    }
+
+    /// What does this, and whatever else.
+    fn unread(&self, work: Work) -> Read {
+        let meant = Meant {
+            work,
+            ..self.unknown()
+        };
+        Read {
+            meant,
+            ..Read::default()
+        }
     }
 
     /// Whether it is open where the server will see a literal end: something that may change that is
@@ -197,8 +214,9 @@ impl Link<'_> {
         }
     }
 
-    /// This is about to be executed: what it writes is in doubt from here on.
-    pub(super) fn writes(&mut self, meant: &Meant) {
+    /// This is about to be executed: what it writes is in doubt from here on. Its shape may have been
+    /// `resolved` just now.
+    pub(super) fn writes(&mut self, meant: &Meant, resolved: Option<Arc<Resolved>>) {
         let reason = self.count(meant.known.as_deref());
         let metrics = &self.pool.metrics;
         let mark = traced::mark(
@@ -219,7 +237,9 @@ impl Link<'_> {
             None if known.touches_nothing() => {}
             None => writes.touch(Touch::Everything, now()),
             Some(snapshot) => {
-                let resolved = known.resolve(snapshot, self.pool.catalog.generations());
+                let resolved = resolved.filter(|resolved| resolved.is_under(snapshot));
+                let resolve = || known.resolve(snapshot, self.pool.catalog.generations());
+                let resolved = resolved.unwrap_or_else(resolve);
                 match &resolved.meaning.writes {
                     // DO and CALL may run DDL as well; what a function does to the catalog is seen by the
                     // next poll.
@@ -280,7 +300,7 @@ impl Link<'_> {
     /// A function is called by its number.
     pub(super) fn writes_everything(&mut self) {
         let unknown = self.unknown();
-        self.writes(&unknown);
+        self.writes(&unknown, None);
     }
 }
 

@@ -18,6 +18,7 @@ use super::explain;
 use super::filling::Filling;
 use super::form::Form;
 use super::lookup::{Desk, Looked, Query};
+use super::outbox::Outbox;
 use super::plan::{Asking, Complaints, Foreseen, Plan, Waited, upstream};
 use super::reading::{is_readable, shaped};
 use super::shapes::Known;
@@ -43,10 +44,12 @@ impl Session {
         let now = Instant::now();
         self.registered.handle().activity.asked(now);
         let inbox = std::mem::take(&mut self.client.inbox);
-        let plan = asked::read(inbox.bytes()).map(|(asked, bytes)| {
+        // Not moved about: it has room for eight messages.
+        let read = asked::read(inbox.bytes());
+        let plan = read.as_ref().map(|(asked, bytes)| {
             let mut clerk = Clerk {
                 status: self.deferred.status().byte(),
-                out: self.client.out.buffer(),
+                out: &mut self.client.out,
                 waited,
                 complaint: None,
                 parent: None,
@@ -59,8 +62,9 @@ impl Session {
                 },
                 pool: &self.pool,
             };
-            (clerk.serve(&asked), bytes)
+            (clerk.serve(asked), *bytes)
         });
+        let plan = plan.map_err(|error| *error);
         self.client.inbox = inbox;
         self.caching = Some(caching);
         let (mut plan, bytes) = plan?;
@@ -82,7 +86,7 @@ impl Session {
 struct Clerk<'a> {
     /// For ReadyForQuery.
     status: u8,
-    out: &'a mut Vec<u8>,
+    out: &'a mut Outbox,
     waited: Option<&'a Waited>,
     /// What the hint said that was not understood.
     complaint: Option<String>,
@@ -154,7 +158,7 @@ impl Clerk<'_> {
             let plan = match self.desk.look(query) {
                 Err(reason) => upstream(reason),
                 Ok(looked) => self.looked(query, looked, |clerk, entry| {
-                    if !entry.frames(clerk.out, true) {
+                    if !entry.frames(clerk.out.buffer(), true) {
                         return false;
                     }
                     // As any simple query does.
@@ -162,9 +166,10 @@ impl Clerk<'_> {
                     true
                 }),
             };
-            plan.foreseeing(|| Foreseen {
+            plan.foreseeing(|resolved| Foreseen {
                 known: Arc::clone(&known),
                 reading: None,
+                resolved,
             })
         })
     }
@@ -216,9 +221,10 @@ impl Clerk<'_> {
                 })
             };
             let plan = self.subject(form, steps, query, &parsed);
-            plan.foreseeing(|| Foreseen {
+            plan.foreseeing(|resolved| Foreseen {
                 known: Arc::clone(&known),
                 reading: Some(Arc::new(Reading::new(shape))),
+                resolved,
             })
         })
     }
@@ -314,7 +320,8 @@ impl Clerk<'_> {
                 }
                 let reason = self.hit(&known, entry);
                 if looked.explain {
-                    explain::hit(self.desk.caching, &looked.resolved, reason, age, self.out);
+                    let out = self.out.buffer();
+                    explain::hit(self.desk.caching, &looked.resolved, reason, age, out);
                 }
                 self.ready();
                 if let Some(fill) = refresh {
@@ -335,11 +342,11 @@ impl Clerk<'_> {
                 why,
             } if self.desk.begun => self.apart(query, fill, why.reason(), looked.shadow),
             Lookup::Miss { .. } if self.desk.begun => upstream(Reason::Transaction),
-            Lookup::Miss { fill: None, why } => upstream(why.reason()),
-            Lookup::Miss {
-                fill: Some(fill),
-                why,
-            } => Plan::Upstream(Asking::keeping(why.reason(), Filling::new(known, fill))),
+            Lookup::Miss { fill, why } => Plan::Upstream(Asking {
+                filling: fill.map(|fill| Box::new(Filling::new(known, fill))),
+                resolved: Some(looked.resolved),
+                ..Asking::because(Some(why.reason()))
+            }),
         }
     }
 
@@ -402,6 +409,6 @@ impl Clerk<'_> {
     }
 
     fn ready(&mut self) {
-        frame::push(self.out, b'Z', &[&[self.status]]);
+        frame::push(self.out.buffer(), b'Z', &[&[self.status]]);
     }
 }

@@ -1,7 +1,6 @@
 //! What the texts of one database mean, each shape parsed once: a bounded memory.
 
 use std::collections::HashMap;
-use std::hash::BuildHasher;
 use std::sync::atomic::{AtomicU32, AtomicU64, Ordering::Relaxed};
 use std::sync::{Arc, OnceLock, PoisonError, RwLock};
 
@@ -75,6 +74,13 @@ pub(super) struct Resolved {
     pub(super) plain: bool,
 }
 
+impl Resolved {
+    /// Whether it is what the shape means under this snapshot of its database's catalog.
+    pub(super) fn is_under(&self, snapshot: &Snapshot) -> bool {
+        self.generation == snapshot.generation()
+    }
+}
+
 impl Known {
     fn new(shape: &[u8], sample: &[u8], class: Class) -> Self {
         Self {
@@ -110,7 +116,7 @@ impl Known {
     /// What it means under this snapshot.
     pub(super) fn resolve(&self, snapshot: &Snapshot, generations: &Generations) -> Arc<Resolved> {
         if let Some(resolved) = self.resolved.load().as_ref()
-            && resolved.generation == snapshot.generation()
+            && resolved.is_under(snapshot)
         {
             return Arc::clone(resolved);
         }
@@ -191,8 +197,17 @@ impl Known {
 /// See the module's text.
 #[derive(Debug, Default)]
 pub(super) struct Shapes {
-    hasher: RandomState,
     shards: [RwLock<Shard>; SHARDS],
+}
+
+/// The shard of a shape: by its length and its end, since shapes begin alike. A hash of the whole is
+/// made inside of the shard.
+fn place(shape: &[u8]) -> usize {
+    let end = shape
+        .last_chunk::<8>()
+        .map_or(0, |end| u64::from_le_bytes(*end));
+    let mixed = (end ^ shape.len() as u64).wrapping_mul(0x9e37_79b9_7f4a_7c15);
+    usize::try_from(mixed >> 32).unwrap_or(0) % SHARDS
 }
 
 #[derive(Debug, Default)]
@@ -204,8 +219,7 @@ struct Shard {
 impl Shapes {
     /// What is known of `shape`; `text` is one of its texts, to be parsed if nothing is.
     pub(super) fn know(&self, shape: &[u8], text: &[u8]) -> Arc<Known> {
-        let at = usize::try_from(self.hasher.hash_one(shape)).unwrap_or(0) % SHARDS;
-        let Some(shard) = self.shards.get(at) else {
+        let Some(shard) = self.shards.get(place(shape)) else {
             return Known::broken();
         };
         if let Some(known) = shard

@@ -22,32 +22,32 @@ impl Clerk<'_> {
                     if let Some(parsed) = answers.parsed.take() {
                         self.register(name, parsed);
                     }
-                    frame::push(self.out, b'1', &[]);
+                    frame::push(self.out.buffer(), b'1', &[]);
                 }
                 Step::DescribeStatement(_) => {
                     if let Some(description) = answers.description {
-                        describe_statement(description, self.out);
+                        describe_statement(description, self.out.buffer());
                     }
                 }
-                Step::Bind { .. } => frame::push(self.out, b'2', &[]),
+                Step::Bind { .. } => frame::push(self.out.buffer(), b'2', &[]),
                 Step::DescribePortal => {
                     let body = answers.entry.and_then(|entry| entry.description.as_deref());
-                    frame::push(self.out, b'T', &[body.unwrap_or_default()]);
+                    frame::push(self.out.buffer(), b'T', &[body.unwrap_or_default()]);
                 }
                 Step::Execute => {
                     if let Some(entry) = answers.entry {
-                        entry.frames(self.out, false);
+                        entry.frames(self.out.buffer(), false);
                     }
                     self.desk.state.portal = Meant::default();
                 }
-                Step::ClosePortal => frame::push(self.out, b'3', &[]),
+                Step::ClosePortal => frame::push(self.out.buffer(), b'3', &[]),
                 Step::CloseStatement(name) => {
                     if name.is_empty() {
                         self.desk.state.unnamed = None;
                     } else {
                         self.desk.state.statements.remove(name);
                     }
-                    frame::push(self.out, b'3', &[]);
+                    frame::push(self.out.buffer(), b'3', &[]);
                 }
             }
         }
