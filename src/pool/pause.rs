@@ -42,6 +42,11 @@ impl Pool {
         }
     }
 
+    /// Whether an upstream that comes back is to be closed.
+    pub(super) fn is_closing(&self, record: &Record) -> bool {
+        !self.is_current(record) || self.valve.is_paused()
+    }
+
     /// Closes the idle upstreams that nobody may have any more.
     fn sweep(&self) {
         let mut kept = Vec::new();
@@ -49,10 +54,8 @@ impl Pool {
             let Some(mut slot) = self.look() else {
                 break;
             };
-            let current = slot
-                .as_ref()
-                .is_some_and(|warm| self.is_current(&warm.record));
-            if current && !self.valve.is_paused() && self.successor.get().is_none() {
+            let warm = slot.as_ref();
+            if warm.is_some_and(|warm| !self.is_closing(&warm.record)) {
                 kept.push(slot);
             } else {
                 *slot = None;

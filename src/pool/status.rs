@@ -1,7 +1,5 @@
 //! How a pool is doing, for people.
 
-use std::sync::atomic::Ordering::Relaxed;
-
 use super::Pool;
 
 /// Numbers of one moment; they are read one after the other, so they need not add up.
@@ -34,11 +32,11 @@ impl Pool {
         let failure = failure.as_ref().filter(|_| live == 0);
         Status {
             size_max,
-            active: size_max.saturating_sub(self.gate.available_permits()),
+            active: size_max.saturating_sub(self.line.free()),
             idle: usize::try_from(self.inner.state().idle_connections).unwrap_or(0),
             pinned: pins_max.saturating_sub(self.pins.available_permits()),
             pins_max,
-            waiting: self.waiting.load(Relaxed),
+            waiting: self.line.length(),
             live,
             failure: failure.map(ToString::to_string),
         }
