@@ -3,11 +3,11 @@
 use std::ops::{Deref, DerefMut};
 use std::sync::Arc;
 
-use bb8::PooledConnection;
 use tokio::time::Instant;
 
+use super::Slot;
 use super::line::Permit;
-use super::manager::{Manager, Warm};
+use super::manager::Warm;
 use super::record::Doing;
 use crate::moment;
 
@@ -17,16 +17,13 @@ use crate::moment;
 pub struct Lease {
     warm: Option<Box<Warm>>,
     // Declared, so dropped, in this order: the slot is free before the next in line may take it.
-    slot: Option<PooledConnection<'static, Manager>>,
+    slot: Option<Slot>,
     permit: Permit,
 }
 
 impl Lease {
     /// Takes the upstream out of bb8's slot; `None` when the slot is empty.
-    pub(super) fn new(
-        mut slot: PooledConnection<'static, Manager>,
-        permit: Permit,
-    ) -> Option<Self> {
+    pub(super) fn new(mut slot: Slot, permit: Permit) -> Option<Self> {
         let warm = slot.take()?;
         let lease = Self {
             warm: Some(warm),
@@ -58,19 +55,27 @@ impl Lease {
     pub fn give_back(mut self) {
         let pool = Arc::clone(&self.permit.pool);
         self.record.has_statements(self.prepared.len());
-        if self.slot.is_some() && pool.is_awaited() && !pool.is_closing(&self.record) {
-            match pool.hand_over(self) {
-                Some(back) => self = back,
-                None => return,
+        self.record.does(Doing::Idle);
+        // Whoever wants a new upstream asks bb8, and gets this one if it is there first.
+        if self.slot.is_some() && !pool.is_closing(&self.record) && !pool.wants_new() {
+            pool.put_at_hand(self);
+        } else {
+            let warm = self.warm.take();
+            match self.slot.take() {
+                Some(mut slot) => *slot = warm,
+                None => pool.adopt(warm),
             }
         }
-        self.record.does(Doing::Idle);
-        let warm = self.warm.take();
-        match self.slot.take() {
-            Some(mut slot) => *slot = warm,
-            None => pool.adopt(warm),
-        }
         pool.came_back();
+    }
+
+    /// Takes it apart: bb8's slot with the upstream in it, and the permit.
+    pub(super) fn rest(mut self) -> (Option<Slot>, Permit) {
+        let slot = self.slot.take().map(|mut slot| {
+            *slot = self.warm.take();
+            slot
+        });
+        (slot, self.permit)
     }
 
     /// It is being reset.

@@ -1,10 +1,11 @@
 //! The line in front of a pool's upstreams: first come, first served.
 //!
-//! There is a permit for each upstream that the pool may have. Whoever has one gets an idle upstream
-//! of bb8's, or a new one. While somebody waits, an upstream that is given back goes to whoever is
-//! first in line, permit and all: bb8 does not see it, and nobody else wakes up. What may happen to
-//! those in line besides (time-outs, notices, failures, a pause that ends) is looked after by one
-//! task for all of them, so that a client that waits for a moment starts no timer.
+//! There is a permit for each upstream that the pool may have. Whoever has one gets an idle upstream,
+//! or a new one. While somebody waits, an upstream that is given back goes to whoever is first in
+//! line, permit and all, and nobody else wakes up. Else it lies at hand for a moment, for whoever comes
+//! next: bb8 sees only those that have rested. What may happen to those in line besides (time-outs,
+//! notices, failures, a pause that ends) is looked after by one task for all of them, so that a client
+//! that waits for a moment starts no timer.
 
 mod keeper;
 
@@ -18,7 +19,7 @@ use tokio::time::Instant;
 
 use self::keeper::Keeper;
 use super::lease::Lease;
-use super::{LeaseError, Pool};
+use super::{LeaseError, Pool, Slot};
 
 /// See the module's text.
 #[derive(Debug)]
@@ -36,7 +37,10 @@ struct State {
     queue: VecDeque<Waiter>,
     /// So many at the front have waited long enough to be told.
     noticed: usize,
-    /// The task that looks after them is there.
+    /// Upstreams that were used a moment ago, the latest last; no more than there are permits. bb8's
+    /// get and put are a tenth of a query's instructions.
+    at_hand: Vec<Slot>,
+    /// The task that looks after all of this is there.
     kept: bool,
 }
 
@@ -212,6 +216,7 @@ impl Line {
                 free: permits,
                 queue: VecDeque::new(),
                 noticed: 0,
+                at_hand: Vec::new(),
                 kept: false,
             }),
             length: AtomicUsize::new(0),
@@ -230,6 +235,16 @@ impl Line {
     /// Permits that nobody has.
     pub(super) fn free(&self) -> usize {
         self.state().free
+    }
+
+    /// The upstream that was used last, if one is at hand.
+    pub(super) fn at_hand(&self) -> Option<Slot> {
+        self.state().at_hand.pop()
+    }
+
+    /// How many upstreams are at hand.
+    pub(super) fn count_at_hand(&self) -> usize {
+        self.state().at_hand.len()
     }
 }
 
@@ -306,20 +321,31 @@ impl Pool {
         Ok(Waiting(ticket))
     }
 
-    /// Gives an upstream to whoever is first in line; back when nobody is.
-    pub(super) fn hand_over(&self, lease: Lease) -> Option<Lease> {
-        let mut given = Some(Given::Lease(lease));
-        loop {
-            let next = self.line.state().next(&self.line);
-            let Some(ticket) = next else {
-                return match given {
-                    Some(Given::Lease(lease)) => Some(lease),
-                    _ => None,
-                };
+    /// An upstream is free: it goes to whoever is first in line, or lies at hand.
+    pub(super) fn put_at_hand(self: &Arc<Self>, mut lease: Lease) {
+        let mut state = loop {
+            let mut state = self.line.state();
+            let Some(ticket) = state.next(&self.line) else {
+                break state;
             };
+            drop(state);
+            let mut given = Some(Given::Lease(lease));
             if ticket.give(&mut given) {
-                return None;
+                return;
             }
+            let Some(Given::Lease(back)) = given else {
+                return;
+            };
+            lease = back;
+        };
+        let (slot, mut permit) = lease.rest();
+        state.at_hand.extend(slot);
+        state.free += 1;
+        permit.of = Source::Returned;
+        let kept = std::mem::replace(&mut state.kept, true);
+        drop(state);
+        if !kept {
+            tokio::spawn(Keeper::new(self).run());
         }
     }
 

@@ -277,8 +277,18 @@ impl Pool {
         }
     }
 
+    /// Whether somebody wants a new upstream.
+    fn wants_new(&self) -> bool {
+        self.source.wanted.load(Ordering::Relaxed) > 0
+    }
+
     /// An idle upstream, good or not: one look, without what waiting costs.
     fn look(&self) -> Option<Slot> {
+        self.line.at_hand().or_else(|| self.look_behind())
+    }
+
+    /// One of those that have rested.
+    fn look_behind(&self) -> Option<Slot> {
         let get = std::pin::pin!(self.inner.get_owned());
         match get.poll(&mut Context::from_waker(Waker::noop())) {
             Poll::Ready(slot) => slot.ok(),
@@ -306,6 +316,12 @@ impl Pool {
             if self.valve.is_paused() {
                 self.valve.opened().await;
                 started = Instant::now();
+            }
+            // One that was put at hand while we came here.
+            if let Some(mut slot) = self.line.at_hand()
+                && self.can_take(&mut slot, Instant::now())
+            {
+                return Ok(slot);
             }
             tokio::select! {
                 biased;

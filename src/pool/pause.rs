@@ -50,10 +50,10 @@ impl Pool {
     /// Closes the idle upstreams that nobody may have any more.
     fn sweep(&self) {
         let mut kept = Vec::new();
-        while self.inner.state().idle_connections > 0 {
-            let Some(mut slot) = self.look() else {
-                break;
-            };
+        // Asked when it has none, bb8 would connect one.
+        let rested = || self.inner.state().idle_connections > 0;
+        let behind = || rested().then(|| self.look_behind()).flatten();
+        while let Some(mut slot) = self.line.at_hand().or_else(behind) {
             let warm = slot.as_ref();
             if warm.is_some_and(|warm| !self.is_closing(&warm.record)) {
                 kept.push(slot);

@@ -30,10 +30,11 @@ impl Pool {
         let live = self.live.count();
         let failure = self.failures.borrow();
         let failure = failure.as_ref().filter(|_| live == 0);
+        let rested = usize::try_from(self.inner.state().idle_connections).unwrap_or(0);
         Status {
             size_max,
             active: size_max.saturating_sub(self.line.free()),
-            idle: usize::try_from(self.inner.state().idle_connections).unwrap_or(0),
+            idle: self.line.count_at_hand() + rested,
             pinned: pins_max.saturating_sub(self.pins.available_permits()),
             pins_max,
             waiting: self.line.length(),

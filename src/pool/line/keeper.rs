@@ -10,15 +10,15 @@ use tokio::time::Instant;
 use super::{Given, Permit};
 use crate::pool::error::ConnectError;
 use crate::pool::valve::Valve;
-use crate::pool::{LeaseError, Pool};
+use crate::pool::{LeaseError, Pool, Slot};
 
 /// So that limits of nothing at all keep no processor busy.
 const SHORT: Duration = Duration::from_millis(1);
 
-/// How long the keeper sleeps when nothing is due.
-const LONG: Duration = Duration::from_secs(3600);
+/// How long an upstream lies at hand before it goes to bb8, which closes those that nobody uses.
+const RESTS: Duration = Duration::from_secs(1);
 
-/// Looks after those in line, as long as there are any.
+/// Looks after those in line and what is at hand, as long as there is any of either.
 pub(super) struct Keeper {
     pool: Weak<Pool>,
     failures: watch::Receiver<Option<Arc<ConnectError>>>,
@@ -79,10 +79,11 @@ impl Keeper {
         let times_out = if paused { None } else { pool.time_out(now) };
         let reminds = pool.remind(now);
         // Whoever comes after this cannot be due earlier.
-        let after = pool.wait_notice().unwrap_or(LONG);
-        let later = now + after.min(pool.limits.timeout).clamp(SHORT, LONG);
+        let after = pool.wait_notice().unwrap_or(RESTS);
+        let later = now + after.min(pool.limits.timeout).clamp(SHORT, RESTS);
+        pool.put_behind(now);
         let mut state = pool.line.state();
-        let nobody = state.queue.is_empty();
+        let nobody = state.queue.is_empty() && state.at_hand.is_empty();
         if nobody && self.nobody {
             state.kept = false;
             return None;
@@ -110,6 +111,19 @@ impl Pool {
             // If its client has gone, the permit is passed on when it is dropped.
             let _given: bool = ticket.give(&mut Some(Given::Permit(Permit::new(self))));
         }
+    }
+
+    /// Upstreams that have rested go to bb8.
+    fn put_behind(&self, now: Instant) {
+        let mut state = self.line.state();
+        let rests = |slot: &mut Slot| {
+            let warm = slot.as_ref();
+            warm.is_none_or(|warm| now.duration_since(warm.taken_at) >= RESTS)
+        };
+        let rested: Vec<Slot> = state.at_hand.extract_if(.., rests).collect();
+        // bb8 is not asked while others wait for the lock.
+        drop(state);
+        drop(rested);
     }
 
     /// Those whose time is over are told so; when the next one's is.
