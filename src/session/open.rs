@@ -94,6 +94,7 @@ impl Session {
             deferred: Deferred::No,
             caching,
             asking: None,
+            waiting: None,
         }))
     }
 }
