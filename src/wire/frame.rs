@@ -2,8 +2,6 @@
 //!
 //! A frame's body is never decoded here: most frames are forwarded as they came.
 
-use std::ffi::CStr;
-
 use thiserror::Error;
 
 /// Bytes of a header: the tag and the length, which counts itself but not the tag.
@@ -83,9 +81,8 @@ fn frontend_bytes_max(tag: u8) -> Option<usize> {
 
 /// Splits a zero-terminated string off the front of `body`; the rest follows the zero.
 pub fn split_cstr(body: &[u8]) -> Option<(&[u8], &[u8])> {
-    // Finds the zero some bytes at a time, which a loop over the bytes does not.
-    let text = CStr::from_bytes_until_nul(body).ok()?.to_bytes();
-    Some((text, body.get(text.len() + 1..)?))
+    let (text, rest) = body.split_at_checked(memchr::memchr(0, body)?)?;
+    Some((text, rest.get(1..)?))
 }
 
 /// Splits a big-endian 16-bit count off the front of `body`.
