@@ -7,6 +7,7 @@
 //! Where versions differ (numbers with junk behind them, `1_000`, `0x1F`), the newer reading is
 //! taken; the older server refuses such a text or reads an identifier where we read a number.
 
+pub(super) mod eight;
 #[cfg(test)]
 mod tests;
 
@@ -86,9 +87,13 @@ const OPERATOR: u8 = 8;
 const WORD: u8 = 16;
 /// Operator characters that allow an operator to end in `+` or `-`.
 const OPERATOR_SIGN: u8 = 32;
+/// Letters that introduce a literal or quoted name if a quote follows: see [`Lexer::prefixed`].
+const PREFIX: u8 = 64;
+/// A token of its own, whatever follows.
+const SINGLE: u8 = 128;
 
 /// The classes of each byte. `\v` is a blank from version 16 on, an error before.
-static CLASSES: [u8; 256] = {
+const CLASSES: [u8; 256] = {
     let mut table = [0; 256];
     let mut byte = 0_u8;
     let mut index = 0;
@@ -100,6 +105,9 @@ static CLASSES: [u8; 256] = {
         {
             table[index] = match byte {
                 b' ' | b'\t' | b'\n' | b'\r' | 0x0b | 0x0c => SPACE,
+                b'B' | b'E' | b'N' | b'U' | b'X' | b'b' | b'e' | b'n' | b'u' | b'x' => {
+                    WORD_START | WORD | PREFIX
+                }
                 b'A'..=b'Z' | b'a'..=b'z' | b'_' | 0x80..=0xff => WORD_START | WORD,
                 b'0'..=b'9' => DIGIT | WORD,
                 b'$' => WORD,
@@ -107,7 +115,8 @@ static CLASSES: [u8; 256] = {
                     OPERATOR | OPERATOR_SIGN
                 }
                 b'+' | b'-' | b'*' | b'/' | b'<' | b'>' | b'=' => OPERATOR,
-                _ => 0,
+                b'\'' | b'"' | b'.' | b':' => 0,
+                _ => SINGLE,
             };
         }
         byte = byte.wrapping_add(1);
@@ -117,7 +126,39 @@ static CLASSES: [u8; 256] = {
 };
 
 fn class(byte: u8) -> u8 {
-    CLASSES.get(usize::from(byte)).copied().unwrap_or(0)
+    static TABLE: [u8; 256] = CLASSES;
+    TABLE.get(usize::from(byte)).copied().unwrap_or(0)
+}
+
+/// What each byte is as a token of its own.
+static KINDS: [Kind; 256] = {
+    let mut table = [Kind::Other; 256];
+    let mut byte = 0_u8;
+    let mut index = 0;
+    while index < 256 {
+        #[expect(
+            clippy::indexing_slicing,
+            reason = "the compiler evaluates it; out of range does not build"
+        )]
+        {
+            table[index] = match byte {
+                b'(' => Kind::Open,
+                b')' => Kind::Close,
+                b',' => Kind::Comma,
+                b';' => Kind::Semicolon,
+                b'.' => Kind::Dot,
+                _ if CLASSES[index] & OPERATOR != 0 => Kind::Operator,
+                _ => Kind::Other,
+            };
+        }
+        byte = byte.wrapping_add(1);
+        index += 1;
+    }
+    table
+};
+
+fn kind(byte: u8) -> Kind {
+    KINDS.get(usize::from(byte)).copied().unwrap_or(Kind::Other)
 }
 
 fn is(byte: u8, of: u8) -> bool {
@@ -168,10 +209,49 @@ impl<'a> Lexer<'a> {
             .unwrap_or(rest.len())
     }
 
+    /// The end of the word of which `at` is a part. Most words are short: a processor guesses their ends
+    /// better than it waits for what eight bytes at once say.
+    #[inline]
+    fn word_end(&self, at: usize) -> usize {
+        let mut at = at;
+        let mut rest = self.text.get(at..).unwrap_or_default();
+        while let Some((bytes, behind)) = rest.split_first_chunk::<8>() {
+            for (index, &byte) in bytes.iter().enumerate() {
+                if !is(byte, WORD) {
+                    return at + index;
+                }
+            }
+            at += 8;
+            rest = behind;
+        }
+        let end = rest.iter().position(|&byte| !is(byte, WORD));
+        at + end.unwrap_or(rest.len())
+    }
+
+    /// The first byte at or behind `at` that `meant` means, which must mean zero bytes.
+    #[inline]
+    fn first(&self, at: usize, meant: fn(u64) -> u64) -> usize {
+        let mut at = at;
+        loop {
+            let found = eight::before(meant(eight::at(self.text, at)));
+            at += found;
+            if found < 8 {
+                return at;
+            }
+        }
+    }
+
     /// The place of `byte` at or behind `at`.
     fn find(&self, at: usize, wanted: u8) -> Option<usize> {
-        let rest = self.text.get(at..)?;
-        Some(at + rest.iter().position(|&byte| byte == wanted)?)
+        let mut at = at;
+        while at < self.text.len() {
+            let found = eight::before(eight::first(eight::at(self.text, at), wanted));
+            at += found;
+            if found < 8 {
+                return Some(at);
+            }
+        }
+        None
     }
 
     /// The end of the line comment that starts at `at`; its newline is not part of it.
@@ -308,6 +388,16 @@ impl<'a> Lexer<'a> {
 
     /// The end of the number that starts at `start` with a digit, or a dot and a digit.
     fn number_end(&self, start: usize) -> usize {
+        let end = self.first(start + 1, eight::no_digits);
+        if self.byte(end) == Some(b'.') || self.byte_is(end, WORD) {
+            self.odd_number_end(start)
+        } else {
+            end
+        }
+    }
+
+    /// The same, of a number that may be more than digits.
+    fn odd_number_end(&self, start: usize) -> usize {
         if self.byte(start) == Some(b'0') {
             let digit: Option<fn(&u8) -> bool> = match self.byte(start + 1) {
                 Some(b'x' | b'X') => Some(u8::is_ascii_hexdigit),
@@ -347,6 +437,9 @@ impl<'a> Lexer<'a> {
     /// The end of the operator that starts at `start`: the longest run of operator characters that
     /// holds no comment's start, and ends in `+` or `-` only if it also holds one of ``~!@#%^&|`?``.
     fn operator_end(&self, start: usize) -> usize {
+        if !self.byte_is(start + 1, OPERATOR) {
+            return start + 1;
+        }
         let end = self.run(start, OPERATOR);
         let mut operator = self.text.get(start..end).unwrap_or_default();
         if let Some(comment) = operator
@@ -392,11 +485,50 @@ impl<'a> Lexer<'a> {
         Some((kind, self.literal_end(start + 2, quoting)))
     }
 
-    /// Kind and end of the token that starts at `start` with `byte`, if it is not a word, blank or
-    /// comment.
-    fn symbol(&self, start: usize, byte: u8) -> (Kind, Option<usize>) {
+    /// Whether what follows leaves the operator character or dot at `start` alone.
+    #[inline]
+    fn is_alone(&self, byte: u8, bits: u8, start: usize) -> bool {
+        let next = self.byte(start + 1).unwrap_or_default();
+        if bits & OPERATOR != 0 {
+            !is(next, OPERATOR)
+        } else {
+            byte == b'.' && is(next, WORD_START)
+        }
+    }
+
+    /// Whether one of the letters that introduce literals does so at `start`, or seems to.
+    #[inline]
+    fn is_prefix(&self, start: usize) -> bool {
+        matches!(self.byte(start + 1), Some(b'\'' | b'&'))
+    }
+
+    /// Takes the comment that starts at `start`, with `byte`. Whether there was one.
+    fn skip_comment(&mut self, start: usize, byte: u8) -> bool {
+        let end = match (byte, self.byte(start + 1)) {
+            (b'-', Some(b'-')) => Some(self.line_end(start)),
+            (b'/', Some(b'*')) => self.comment_end(start),
+            _ => None,
+        };
+        if let Some(end) = end {
+            self.at = end;
+        }
+        end.is_some()
+    }
+
+    /// The token that starts at `start` with `byte`, if it is no word, or one that may have a prefix, and not of
+    /// one byte in any case. `None` if it is a comment.
+    fn symbol(&mut self, start: usize, byte: u8) -> Option<(Kind, usize)> {
+        if self.skip_comment(start, byte) {
+            return None;
+        }
         let next = self.byte(start + 1);
-        match byte {
+        let (kind, end) = match byte {
+            b'.' if next.is_some_and(|next| next.is_ascii_digit()) => {
+                (Kind::Number, Some(self.number_end(start)))
+            }
+            b'.' if next == Some(b'.') => (Kind::DotDot, Some(start + 2)),
+            b'.' => (Kind::Dot, Some(start + 1)),
+            b'0'..=b'9' => (Kind::Number, Some(self.number_end(start))),
             b'\'' if self.backslash_escapes => {
                 let end = self.literal_end(start + 1, Quoting::Backslash);
                 (Kind::Text, end)
@@ -404,63 +536,49 @@ impl<'a> Lexer<'a> {
             b'\'' => (Kind::Text, self.literal_end(start + 1, Quoting::Doubled)),
             b'"' => (Kind::Quoted, self.name_end(start + 1)),
             b'$' => self.dollar(start),
-            b'0'..=b'9' => (Kind::Number, Some(self.number_end(start))),
-            b'(' => (Kind::Open, Some(start + 1)),
-            b')' => (Kind::Close, Some(start + 1)),
-            b',' => (Kind::Comma, Some(start + 1)),
-            b';' => (Kind::Semicolon, Some(start + 1)),
-            b'.' if next.is_some_and(|next| next.is_ascii_digit()) => {
-                (Kind::Number, Some(self.number_end(start)))
-            }
-            b'.' if next == Some(b'.') => (Kind::DotDot, Some(start + 2)),
-            b'.' => (Kind::Dot, Some(start + 1)),
             b':' if next == Some(b':') => (Kind::Typecast, Some(start + 2)),
             b':' if next == Some(b'=') => (Kind::Assign, Some(start + 2)),
+            b':' => (Kind::Other, Some(start + 1)),
+            b'/' if next == Some(b'*') => (Kind::Unterminated, None),
             _ if is(byte, OPERATOR) => (Kind::Operator, Some(self.operator_end(start))),
-            _ => (Kind::Other, Some(start + 1)),
-        }
+            _ => self
+                .prefixed(start, byte)
+                .unwrap_or_else(|| (Kind::Word, Some(self.word_end(start)))),
+        };
+        let (kind, end) = match end {
+            Some(end) => (kind, end),
+            None => (Kind::Unterminated, self.text.len()),
+        };
+        self.at = end;
+        Some((kind, end))
     }
 }
 
 impl Iterator for Lexer<'_> {
     type Item = Token;
 
-    #[inline]
+    // One of the two places where texts are read; a call and its result cost as much as a short token.
+    #[inline(always)]
     fn next(&mut self) -> Option<Token> {
         loop {
             let start = self.at;
             let byte = self.byte(start)?;
             let bits = class(byte);
             if bits & SPACE != 0 {
-                self.at += 1;
-                continue;
+                self.at = start + 1;
+            } else if bits & WORD_START != 0 && (bits & PREFIX == 0 || !self.is_prefix(start)) {
+                let end = self.word_end(start + 1);
+                self.at = end;
+                let kind = Kind::Word;
+                return Some(Token { kind, start, end });
+            } else if bits & SINGLE != 0 || self.is_alone(byte, bits, start) {
+                let end = start + 1;
+                self.at = end;
+                let kind = kind(byte);
+                return Some(Token { kind, start, end });
+            } else if let Some((kind, end)) = self.symbol(start, byte) {
+                return Some(Token { kind, start, end });
             }
-            let (kind, end) = if bits & WORD_START != 0 {
-                let prefix = matches!(byte | 0x20, b'b' | b'e' | b'n' | b'u' | b'x');
-                match prefix.then(|| self.prefixed(start, byte)).flatten() {
-                    Some(literal) => literal,
-                    None => (Kind::Word, Some(self.run(start + 1, WORD))),
-                }
-            } else if byte == b'-' && self.byte(start + 1) == Some(b'-') {
-                self.at = self.line_end(start);
-                continue;
-            } else if byte == b'/' && self.byte(start + 1) == Some(b'*') {
-                match self.comment_end(start) {
-                    Some(end) => {
-                        self.at = end;
-                        continue;
-                    }
-                    None => (Kind::Unterminated, None),
-                }
-            } else {
-                self.symbol(start, byte)
-            };
-            let (kind, end) = match end {
-                Some(end) => (kind, end),
-                None => (Kind::Unterminated, self.text.len()),
-            };
-            self.at = end;
-            return Some(Token { kind, start, end });
         }
     }
 }
