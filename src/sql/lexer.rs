@@ -7,9 +7,15 @@
 //! Where versions differ (numbers with junk behind them, `1_000`, `0x1F`), the newer reading is
 //! taken; the older server refuses such a text or reads an identifier where we read a number.
 
+mod bytes;
 pub(super) mod eight;
+mod number;
 #[cfg(test)]
-mod tests;
+pub(super) mod tests;
+
+use self::bytes::{
+    DIGIT, OPERATOR, OPERATOR_SIGN, PREFIX, SINGLE, SPACE, WORD, WORD_START, class, is, kind,
+};
 
 /// What a token is. Keywords are words: the grammar, not the lexer, knows them.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -77,92 +83,6 @@ pub struct Lexer<'a> {
     text: &'a [u8],
     at: usize,
     backslash_escapes: bool,
-}
-
-const SPACE: u8 = 1;
-const WORD_START: u8 = 2;
-const DIGIT: u8 = 4;
-const OPERATOR: u8 = 8;
-/// What follows in a word: a word's start, a digit, a dollar.
-const WORD: u8 = 16;
-/// Operator characters that allow an operator to end in `+` or `-`.
-const OPERATOR_SIGN: u8 = 32;
-/// Letters that introduce a literal or quoted name if a quote follows: see [`Lexer::prefixed`].
-const PREFIX: u8 = 64;
-/// A token of its own, whatever follows.
-const SINGLE: u8 = 128;
-
-/// The classes of each byte. `\v` is a blank from version 16 on, an error before.
-const CLASSES: [u8; 256] = {
-    let mut table = [0; 256];
-    let mut byte = 0_u8;
-    let mut index = 0;
-    while index < 256 {
-        #[expect(
-            clippy::indexing_slicing,
-            reason = "the compiler evaluates it; out of range does not build"
-        )]
-        {
-            table[index] = match byte {
-                b' ' | b'\t' | b'\n' | b'\r' | 0x0b | 0x0c => SPACE,
-                b'B' | b'E' | b'N' | b'U' | b'X' | b'b' | b'e' | b'n' | b'u' | b'x' => {
-                    WORD_START | WORD | PREFIX
-                }
-                b'A'..=b'Z' | b'a'..=b'z' | b'_' | 0x80..=0xff => WORD_START | WORD,
-                b'0'..=b'9' => DIGIT | WORD,
-                b'$' => WORD,
-                b'~' | b'!' | b'@' | b'#' | b'^' | b'&' | b'|' | b'`' | b'?' | b'%' => {
-                    OPERATOR | OPERATOR_SIGN
-                }
-                b'+' | b'-' | b'*' | b'/' | b'<' | b'>' | b'=' => OPERATOR,
-                b'\'' | b'"' | b'.' | b':' => 0,
-                _ => SINGLE,
-            };
-        }
-        byte = byte.wrapping_add(1);
-        index += 1;
-    }
-    table
-};
-
-fn class(byte: u8) -> u8 {
-    static TABLE: [u8; 256] = CLASSES;
-    TABLE.get(usize::from(byte)).copied().unwrap_or(0)
-}
-
-/// What each byte is as a token of its own.
-static KINDS: [Kind; 256] = {
-    let mut table = [Kind::Other; 256];
-    let mut byte = 0_u8;
-    let mut index = 0;
-    while index < 256 {
-        #[expect(
-            clippy::indexing_slicing,
-            reason = "the compiler evaluates it; out of range does not build"
-        )]
-        {
-            table[index] = match byte {
-                b'(' => Kind::Open,
-                b')' => Kind::Close,
-                b',' => Kind::Comma,
-                b';' => Kind::Semicolon,
-                b'.' => Kind::Dot,
-                _ if CLASSES[index] & OPERATOR != 0 => Kind::Operator,
-                _ => Kind::Other,
-            };
-        }
-        byte = byte.wrapping_add(1);
-        index += 1;
-    }
-    table
-};
-
-fn kind(byte: u8) -> Kind {
-    KINDS.get(usize::from(byte)).copied().unwrap_or(Kind::Other)
-}
-
-fn is(byte: u8, of: u8) -> bool {
-    class(byte) & of != 0
 }
 
 /// How a quoted literal may hold its own quote.
@@ -374,66 +294,6 @@ impl<'a> Lexer<'a> {
         }
     }
 
-    /// The end of digits that single underscores may separate, or `at` if there are none.
-    fn digits(&self, at: usize, digit: fn(&u8) -> bool) -> usize {
-        let mut at = at;
-        while self.text.get(at).is_some_and(digit) {
-            at += 1;
-            if self.byte(at) == Some(b'_') && self.text.get(at + 1).is_some_and(digit) {
-                at += 1;
-            }
-        }
-        at
-    }
-
-    /// The end of the number that starts at `start` with a digit, or a dot and a digit.
-    fn number_end(&self, start: usize) -> usize {
-        let end = self.first(start + 1, eight::no_digits);
-        if self.byte(end) == Some(b'.') || self.byte_is(end, WORD) {
-            self.odd_number_end(start)
-        } else {
-            end
-        }
-    }
-
-    /// The same, of a number that may be more than digits.
-    fn odd_number_end(&self, start: usize) -> usize {
-        if self.byte(start) == Some(b'0') {
-            let digit: Option<fn(&u8) -> bool> = match self.byte(start + 1) {
-                Some(b'x' | b'X') => Some(u8::is_ascii_hexdigit),
-                Some(b'o' | b'O') => Some(|byte| matches!(byte, b'0'..=b'7')),
-                Some(b'b' | b'B') => Some(|byte| matches!(byte, b'0' | b'1')),
-                _ => None,
-            };
-            if let Some(digit) = digit {
-                let mut first = start + 2;
-                if self.byte(first) == Some(b'_') {
-                    first += 1;
-                }
-                let end = self.digits(first, digit);
-                if end > first {
-                    return end;
-                }
-            }
-        }
-        let mut end = self.digits(start, u8::is_ascii_digit);
-        // `1..2` is a range: the dots are not the number's.
-        if self.byte(end) == Some(b'.') && self.byte(end + 1) != Some(b'.') {
-            end = self.digits(end + 1, u8::is_ascii_digit);
-        }
-        if matches!(self.byte(end), Some(b'e' | b'E')) {
-            let mut exponent = end + 1;
-            if matches!(self.byte(exponent), Some(b'+' | b'-')) {
-                exponent += 1;
-            }
-            let exponent_end = self.digits(exponent, u8::is_ascii_digit);
-            if exponent_end > exponent {
-                end = exponent_end;
-            }
-        }
-        end
-    }
-
     /// The end of the operator that starts at `start`: the longest run of operator characters that
     /// holds no comment's start, and ends in `+` or `-` only if it also holds one of ``~!@#%^&|`?``.
     fn operator_end(&self, start: usize) -> usize {
@@ -502,24 +362,20 @@ impl<'a> Lexer<'a> {
         matches!(self.byte(start + 1), Some(b'\'' | b'&'))
     }
 
-    /// Takes the comment that starts at `start`, with `byte`. Whether there was one.
-    fn skip_comment(&mut self, start: usize, byte: u8) -> bool {
-        let end = match (byte, self.byte(start + 1)) {
+    /// The end of the comment that starts at `start`, with `byte`; `None` if there is no whole one.
+    fn comment(&self, start: usize, byte: u8) -> Option<usize> {
+        match (byte, self.byte(start + 1)) {
             (b'-', Some(b'-')) => Some(self.line_end(start)),
             (b'/', Some(b'*')) => self.comment_end(start),
             _ => None,
-        };
-        if let Some(end) = end {
-            self.at = end;
         }
-        end.is_some()
     }
 
     /// The token that starts at `start` with `byte`, if it is no word, or one that may have a prefix, and not of
-    /// one byte in any case. `None` if it is a comment.
-    fn symbol(&mut self, start: usize, byte: u8) -> Option<(Kind, usize)> {
-        if self.skip_comment(start, byte) {
-            return None;
+    /// one byte in any case: its kind, `None` for a comment, and its end.
+    fn symbol(&self, start: usize, byte: u8) -> (Option<Kind>, usize) {
+        if let Some(end) = self.comment(start, byte) {
+            return (None, end);
         }
         let next = self.byte(start + 1);
         let (kind, end) = match byte {
@@ -545,12 +401,10 @@ impl<'a> Lexer<'a> {
                 .prefixed(start, byte)
                 .unwrap_or_else(|| (Kind::Word, Some(self.word_end(start)))),
         };
-        let (kind, end) = match end {
-            Some(end) => (kind, end),
-            None => (Kind::Unterminated, self.text.len()),
-        };
-        self.at = end;
-        Some((kind, end))
+        match end {
+            Some(end) => (Some(kind), end),
+            None => (Some(Kind::Unterminated), self.text.len()),
+        }
     }
 }
 
@@ -576,8 +430,13 @@ impl Iterator for Lexer<'_> {
                 self.at = end;
                 let kind = kind(byte);
                 return Some(Token { kind, start, end });
-            } else if let Some((kind, end)) = self.symbol(start, byte) {
-                return Some(Token { kind, start, end });
+            } else {
+                // Of a copy, so that this one can stay in registers.
+                let (kind, end) = self.clone().symbol(start, byte);
+                self.at = end;
+                if let Some(kind) = kind {
+                    return Some(Token { kind, start, end });
+                }
             }
         }
     }

@@ -127,12 +127,12 @@ fn is_odd(text: &[u8]) -> bool {
         }
         last
     });
-    let (mut all, mut odd) = (0, 0);
-    for &chunk in chunks.iter().chain([&last]) {
-        let bytes = u64::from_le_bytes(chunk);
-        all |= bytes;
-        odd |= eight::first(bytes, 0) | eight::first(bytes, VERTICAL_TAB);
-    }
+    let look = |(all, odd): (u64, u64), chunk: &[u8; 8]| {
+        let bytes = u64::from_le_bytes(*chunk);
+        let found = eight::first(bytes, 0) | eight::first(bytes, VERTICAL_TAB);
+        (all | bytes, odd | found)
+    };
+    let (all, odd) = look(chunks.iter().fold((0, 0), look), &last);
     odd != 0 || (all & eight::HIGH != 0 && std::str::from_utf8(text).is_err())
 }
 

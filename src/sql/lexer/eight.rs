@@ -22,8 +22,12 @@ pub(crate) fn at(text: &[u8], at: usize) -> u64 {
 #[inline(never)]
 fn last(text: &[u8], at: usize) -> u64 {
     let rest = text.get(at..).unwrap_or_default();
-    let bytes = rest.iter().rev();
-    bytes.fold(0, |value, byte| (value << 8) | u64::from(*byte))
+    match text.last_chunk() {
+        Some(bytes) if !rest.is_empty() => {
+            u64::from_le_bytes(*bytes) >> (8 * (8 - rest.len().min(8)))
+        }
+        _ => word(rest),
+    }
 }
 
 /// How many bytes stand before the first that is meant: 8 if none is.
@@ -56,7 +60,7 @@ pub(crate) fn lower(bytes: u64) -> u64 {
 
 /// The lowest bit of the byte behind the first `length`, of at most seven.
 #[inline]
-pub(crate) fn behind(length: usize) -> u64 {
+pub(crate) const fn behind(length: usize) -> u64 {
     1 << (length % 8 * 8)
 }
 
