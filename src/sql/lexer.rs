@@ -2,7 +2,7 @@
 //!
 //! The text is what the client sent, in any encoding in which every byte below 128 is ASCII; bytes
 //! from 128 up are letters, as in scan.l. Nothing is allocated, nothing panics, and each byte is
-//! looked at no more than twice, whatever the text.
+//! looked at no more than some ten times, whatever the text.
 //!
 //! Where versions differ (numbers with junk behind them, `1_000`, `0x1F`), the newer reading is
 //! taken; the older server refuses such a text or reads an identifier where we read a number.
@@ -112,10 +112,12 @@ impl<'a> Lexer<'a> {
         self.backslash_escapes
     }
 
+    #[inline]
     fn byte(&self, at: usize) -> Option<u8> {
         self.text.get(at).copied()
     }
 
+    #[inline]
     fn byte_is(&self, at: usize, of: u8) -> bool {
         self.byte(at).is_some_and(|byte| is(byte, of))
     }
@@ -371,8 +373,8 @@ impl<'a> Lexer<'a> {
         }
     }
 
-    /// The token that starts at `start` with `byte`, if it is no word, or one that may have a prefix, and not of
-    /// one byte in any case: its kind, `None` for a comment, and its end.
+    /// What starts at `start` with `byte` and is not told by that byte and the next one alone: its kind (`None` for
+    /// a comment) and its end.
     fn symbol(&self, start: usize, byte: u8) -> (Option<Kind>, usize) {
         if let Some(end) = self.comment(start, byte) {
             return (None, end);

@@ -152,7 +152,7 @@ struct Pass<'a> {
     start: Option<usize>,
     /// Up to where the text has been copied to the key, if a comment was left out.
     copied: usize,
-    /// The key behind a token that a comment or blanks may follow.
+    /// The key before the last comment was left out of it.
     kept: Kept,
     /// Where the last token before a semicolon ends: see [`Pass::end`].
     end: usize,
@@ -166,7 +166,7 @@ struct Pass<'a> {
     lists: Lists,
 }
 
-/// The key as it was behind a token.
+/// The key as it was behind a token that a comment follows.
 #[derive(Debug, Default)]
 struct Kept {
     /// Where the token ends.
@@ -180,6 +180,7 @@ impl Pass<'_> {
     #[inline]
     fn token(&mut self, token: Token) {
         let Token { kind, start, end } = token;
+        // On its own from the first step: most tokens are words, and what a word needs not is left out.
         if kind == Kind::Word {
             self.reach(kind, start, end);
             let place = self.shape.len();

@@ -49,6 +49,7 @@ const CLASSES: [u8; 256] = {
     table
 };
 
+#[inline]
 pub(super) fn class(byte: u8) -> u8 {
     static TABLE: [u8; 256] = CLASSES;
     TABLE.get(usize::from(byte)).copied().unwrap_or(0)
@@ -81,10 +82,12 @@ static KINDS: [Kind; 256] = {
     table
 };
 
+#[inline]
 pub(super) fn kind(byte: u8) -> Kind {
     KINDS.get(usize::from(byte)).copied().unwrap_or(Kind::Other)
 }
 
+#[inline]
 pub(super) fn is(byte: u8, of: u8) -> bool {
     class(byte) & of != 0
 }

@@ -16,21 +16,24 @@ impl Line {
     /// Takes everything out, and gives memory back beyond `keep_max`.
     pub(super) fn clear(&mut self, keep_max: usize) {
         self.used = 0;
-        if self.bytes.len() > keep_max {
+        if self.bytes.capacity() > keep_max {
             self.bytes.truncate(keep_max);
             self.bytes.shrink_to(keep_max);
         }
     }
 
+    #[inline]
     pub(super) fn len(&self) -> usize {
         self.used
     }
 
+    #[inline]
     pub(super) fn as_slice(&self) -> &[u8] {
         self.bytes.get(..self.used).unwrap_or_default()
     }
 
     /// Takes out what is behind the first `length` bytes.
+    #[inline]
     pub(super) fn truncate(&mut self, length: usize) {
         self.used = self.used.min(length);
     }

@@ -122,6 +122,7 @@ pub(super) fn opens_list(word: u64) -> bool {
     matches!(word, IN | ARRAY | VALUES)
 }
 
+#[inline]
 fn part(word: u64) -> Part {
     match word {
         IN | ARRAY => Part::ListWord,
