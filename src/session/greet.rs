@@ -137,7 +137,7 @@ pub async fn greet<U: Upstreams>(
     gate: &Gate<'_, U>,
 ) -> Result<Greeting, GreetError> {
     let deadline = Instant::now() + gate.login_timeout;
-    let opening = Box::pin(open::open(tcp, gate.tls));
+    let opening = open::open(tcp, gate.tls);
     // As in Postgres, whoever is too slow for its first packet is not worth an answer.
     let opened = tokio::time::timeout_at(deadline, opening)
         .await
@@ -148,7 +148,7 @@ pub async fn greet<U: Upstreams>(
         }
         open::Opened::Startup { client, startup } => (client, startup),
     };
-    let logging_in = Box::pin(login::log_in(&mut client, &startup, peer, gate));
+    let logging_in = login::log_in(&mut client, &startup, peer, gate);
     let result = match tokio::time::timeout_at(deadline, logging_in).await {
         Ok(result) => result,
         Err(_elapsed) => {
@@ -178,7 +178,7 @@ pub async fn greet<U: Upstreams>(
 /// answer to its request for TLS (CVE-2024-10977). A cancel is not refused: a client that is in, perhaps
 /// one of those that are too many, is waiting for it.
 pub async fn turn_away(tcp: TcpStream, tls: &Acceptor, refusal: PgError) -> Option<Greeting> {
-    match Box::pin(open::open(tcp, tls)).await {
+    match open::open(tcp, tls).await {
         Ok(open::Opened::Cancel { pid, key, stream }) => {
             Some(Greeting::Cancel { pid, key, stream })
         }
