@@ -335,22 +335,25 @@ pub struct Registry {
 struct Sessions {
     by_pid: HashMap<u32, Arc<Handle>, RandomState>,
     /// What is the same for many, and how many: never more than there are sessions.
-    sorts: HashMap<Arc<Who>, usize, RandomState>,
+    sorts: HashMap<Arc<Who>, (Arc<Who>, usize), RandomState>,
     random: Random,
 }
 
 impl Sessions {
     /// One copy for all of them.
     fn share(&mut self, who: Who) -> Arc<Who> {
-        let known = self.sorts.get_key_value(&who);
-        let who = known.map_or_else(|| Arc::new(who), |(known, _)| Arc::clone(known));
-        *self.sorts.entry(Arc::clone(&who)).or_default() += 1;
+        if let Some((known, count)) = self.sorts.get_mut(&who) {
+            *count += 1;
+            return Arc::clone(known);
+        }
+        let who = Arc::new(who);
+        self.sorts.insert(Arc::clone(&who), (Arc::clone(&who), 1));
         who
     }
 
     fn leave(&mut self, handle: &Handle) {
         self.by_pid.remove(&handle.pid);
-        if let Some(count) = self.sorts.get_mut(&handle.who) {
+        if let Some((_, count)) = self.sorts.get_mut(&handle.who) {
             *count -= 1;
             if *count == 0 {
                 self.sorts.remove(&handle.who);
