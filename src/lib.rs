@@ -12,8 +12,8 @@
 //!    ([`sql::block`]). A query is cut to its shape ([`sql::shape`]); what the shape means is found out
 //!    once ([`sql::class`]) and judged by the [`catalog`]; a read whose key is in the [`cache`] is
 //!    answered from there. Anything else needs an upstream.
-//! 4. [`pool::Pool::lease`] gives one, first come first served: a fair gate stands in front of bb8,
-//!    which keeps the upstreams' life ([`pool::manager`]); [`pool::upstream`] logs in.
+//! 4. [`pool::Pool::lease`] gives one, first come first served: a fair line ([`pool::line`]) stands in
+//!    front of bb8, which keeps the upstreams' life ([`pool::manager`]); [`pool::upstream`] logs in.
 //! 5. The difference between the client's settings and the upstream's ([`pool::state`]) goes out in
 //!    front of the request, in the same write.
 //! 6. Frames move both ways, cut by their headers ([`wire::frame`]) and otherwise unread, except

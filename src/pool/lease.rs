@@ -3,11 +3,11 @@
 use std::ops::{Deref, DerefMut};
 use std::sync::Arc;
 
-use bb8::PooledConnection;
-use tokio::sync::OwnedSemaphorePermit;
+use tokio::time::Instant;
 
-use super::Pool;
-use super::manager::{Manager, Warm};
+use super::Slot;
+use super::line::Permit;
+use super::manager::Warm;
 use super::record::Doing;
 use crate::moment;
 
@@ -17,41 +17,65 @@ use crate::moment;
 pub struct Lease {
     warm: Option<Box<Warm>>,
     // Declared, so dropped, in this order: the slot is free before the next in line may take it.
-    slot: Option<PooledConnection<'static, Manager>>,
-    permit: OwnedSemaphorePermit,
-    pool: Arc<Pool>,
+    slot: Option<Slot>,
+    permit: Permit,
 }
 
 impl Lease {
     /// Takes the upstream out of bb8's slot; `None` when the slot is empty.
-    pub(super) fn new(
-        mut slot: PooledConnection<'static, Manager>,
-        permit: OwnedSemaphorePermit,
-        pool: Arc<Pool>,
-    ) -> Option<Self> {
+    pub(super) fn new(mut slot: Slot, permit: Permit) -> Option<Self> {
         let warm = slot.take()?;
-        warm.record.taken(moment::number(warm.taken_at));
-        warm.record.does(Doing::Active);
-        Some(Self {
+        let lease = Self {
             warm: Some(warm),
             slot: Some(slot),
             permit,
-            pool,
-        })
+        };
+        lease.begins();
+        Some(lease)
     }
 
-    /// Back to the pool. The caller vouches that it is idle, owes nothing, and is proven clean.
+    fn begins(&self) {
+        self.record.taken(moment::number(self.taken_at));
+        self.record.does(Doing::Active);
+    }
+
+    /// From one client's hands to another's; the bare right when the upstream is no longer good.
+    pub(super) fn renewed(mut self, now: Instant) -> Result<Self, Permit> {
+        if self.is_current() && self.is_good(now) {
+            self.begins();
+            return Ok(self);
+        }
+        self.warm = None;
+        self.slot = None;
+        Err(self.permit)
+    }
+
+    /// Back to the pool, or to whoever waits. The caller vouches that it is idle, owes nothing, and is
+    /// proven clean.
     pub fn give_back(mut self) {
-        let warm = self.warm.take();
-        if let Some(warm) = &warm {
-            warm.record.does(Doing::Idle);
-            warm.record.has_statements(warm.prepared.len());
+        let pool = Arc::clone(&self.permit.pool);
+        self.record.has_statements(self.prepared.len());
+        self.record.does(Doing::Idle);
+        // Whoever wants a new upstream asks bb8, and gets this one if it is there first.
+        if self.slot.is_some() && !pool.is_closing(&self.record) && !pool.wants_new() {
+            pool.put_at_hand(self);
+        } else {
+            let warm = self.warm.take();
+            match self.slot.take() {
+                Some(mut slot) => *slot = warm,
+                None => pool.adopt(warm),
+            }
         }
-        match self.slot.take() {
-            Some(mut slot) => *slot = warm,
-            None => self.pool.adopt(warm),
-        }
-        self.pool.came_back();
+        pool.came_back();
+    }
+
+    /// Takes it apart: bb8's slot with the upstream in it, and the permit.
+    pub(super) fn rest(mut self) -> (Option<Slot>, Permit) {
+        let slot = self.slot.take().map(|mut slot| {
+            *slot = self.warm.take();
+            slot
+        });
+        (slot, self.permit)
     }
 
     /// It is being reset.
@@ -62,7 +86,7 @@ impl Lease {
     /// Whether the upstream still is what one that is made now would be.
     pub fn is_current(&self) -> bool {
         let warm = self.warm.as_deref();
-        warm.is_some_and(|warm| self.pool.source.is_current(&warm.record))
+        warm.is_some_and(|warm| self.permit.pool.source.is_current(&warm.record))
     }
 
     /// Closes the upstream, because of `why`.
@@ -76,11 +100,11 @@ impl Lease {
         if self.slot.is_none() {
             return true;
         }
-        let Ok(permit) = Arc::clone(&self.pool.pins).try_acquire_owned() else {
+        let Ok(permit) = Arc::clone(&self.permit.pool.pins).try_acquire_owned() else {
             return false;
         };
         self.slot = None;
-        self.permit = permit;
+        self.permit.pins(permit);
         self.record.does(Doing::Pinned);
         true
     }

@@ -1,6 +1,6 @@
 //! Upstream connections: a pool for each database and user.
 //!
-//! bb8 keeps their life (connect, minimum, idle time); in front of it stands a fair gate with one
+//! bb8 keeps their life (connect, minimum, idle time); in front of it stands a fair [`mod@line`] with one
 //! place for each upstream, because bb8 alone serves its waiters in no order, and keeps the reason
 //! why connecting failed to itself.
 
@@ -11,6 +11,7 @@ pub mod error;
 mod handshake;
 mod home;
 pub mod lease;
+pub mod line;
 pub mod manager;
 mod pace;
 mod pause;
@@ -29,6 +30,7 @@ pub mod valve;
 #[cfg(test)]
 mod tests;
 
+use std::future::poll_fn;
 use std::sync::atomic::{AtomicBool, AtomicU64, AtomicUsize, Ordering};
 use std::sync::{Arc, OnceLock};
 use std::task::{Context, Poll, Waker};
@@ -36,11 +38,12 @@ use std::time::Duration;
 
 use arc_swap::ArcSwap;
 use bb8::PooledConnection;
-use tokio::sync::{OwnedSemaphorePermit, Semaphore, watch};
+use tokio::sync::{Semaphore, watch};
 use tokio::time::Instant;
 
 use self::error::ConnectError;
 use self::lease::Lease;
+use self::line::{Given, Line, Permit};
 use self::manager::{Failures, Greeting, Manager, Source, Warm};
 use self::pools::{Found, Kept};
 use self::record::Live;
@@ -83,9 +86,8 @@ pub struct Pool {
     limits: Limits,
     inner: bb8::Pool<Manager>,
     source: Arc<Source>,
-    gate: Arc<Semaphore>,
+    line: Line,
     pins: Arc<Semaphore>,
-    waiting: AtomicUsize,
     live: Arc<Live>,
     /// Shared with all pools of its database.
     valve: Arc<Valve>,
@@ -158,9 +160,8 @@ impl Pool {
         Arc::new(Self {
             database: database.into(),
             user: user.into(),
-            gate: Arc::new(Semaphore::new(limits.size_max.max(1))),
+            line: Line::new(limits.size_max.max(1)),
             pins: Arc::new(Semaphore::new(limits.pins_max)),
-            waiting: AtomicUsize::new(0),
             limits,
             inner,
             source,
@@ -219,77 +220,51 @@ impl Pool {
 
     /// Whether anybody waits for an upstream.
     pub fn is_awaited(&self) -> bool {
-        self.waiting.load(Ordering::Relaxed) > 0
+        self.line.length() > 0
     }
 
     /// An upstream that is idle now, if nobody waits for one: without what waiting costs.
     pub fn lease_at_once(self: &Arc<Self>, now: Instant) -> Option<Lease> {
-        if self.valve.is_paused() {
-            return None;
-        }
-        let permit = Arc::clone(&self.gate).try_acquire_owned().ok()?;
-        Lease::new(self.idle(now)?, permit, Arc::clone(self))
+        let permit = self.permit_at_once()?;
+        Lease::new(self.idle(now)?, permit)
     }
 
     /// An upstream, first come first served. While the database is paused everybody waits, and that
     /// time does not count.
     ///
     /// # Errors
-    /// See [`LeaseError`]. Cancel safe: a caller that gives up leaves the queue.
+    /// See [`LeaseError`]. Cancel safe: a caller that gives up leaves the line.
     pub async fn lease(self: &Arc<Self>) -> Result<Lease, LeaseError> {
-        if !self.valve.is_paused()
-            && let Ok(permit) = Arc::clone(&self.gate).try_acquire_owned()
-        {
-            return self.connect(permit).await;
-        }
-        let place = Place::new(&self.waiting);
-        if place.number > self.limits.queue_max {
-            return Err(self.queue_full());
-        }
-        let mut wait = std::pin::pin!(self.wait());
-        let permit = loop {
-            self.valve.opened().await;
-            tokio::select! {
-                biased;
-                permit = &mut wait => break permit?,
-                () = self.valve.closed() => {}
-                () = tokio::time::sleep(self.limits.timeout) => return Err(self.timed_out()),
-            }
-        };
-        self.valve.opened().await;
-        drop(place);
-        self.connect(permit).await
-    }
-
-    /// In front of the gate.
-    async fn wait(&self) -> Result<OwnedSemaphorePermit, LeaseError> {
-        let mut failures = self.failures.subscribe();
-        let mut acquire = std::pin::pin!(Arc::clone(&self.gate).acquire_owned());
-        loop {
-            tokio::select! {
-                biased;
-                // The gate is never closed.
-                permit = &mut acquire => return permit.map_err(|_closed| self.timed_out()),
-                Ok(()) = failures.changed() => {
-                    // As long as other upstreams live, one of them will be free in the end.
-                    let failure = failures.borrow_and_update().clone();
-                    if let Some(error) = failure
-                        && self.live.count() == 0
-                    {
-                        return Err(LeaseError::Connect(error));
-                    }
-                }
-            }
+        let waiting = self.wait(Instant::now())?;
+        let given = poll_fn(|cx| waiting.poll(cx)).await;
+        match self.accept(given, Instant::now())? {
+            Ok(lease) => Ok(lease),
+            Err(permit) => self.connect(permit).await,
         }
     }
 
-    /// Behind the gate: bb8 has an idle upstream, or room for a new one.
-    async fn connect(self: &Arc<Self>, permit: OwnedSemaphorePermit) -> Result<Lease, LeaseError> {
+    /// What one who waited was given: an upstream that can be used, or the right to another one.
+    ///
+    /// # Errors
+    /// See [`LeaseError`].
+    pub fn accept(&self, given: Given, now: Instant) -> Result<Result<Lease, Permit>, LeaseError> {
+        match given {
+            Given::Lease(lease) => Ok(lease.renewed(now)),
+            Given::Permit(permit) => Ok(Err(permit)),
+            Given::Failed(error) => Err(error),
+        }
+    }
+
+    /// For one who has the right to it: bb8 has an idle upstream, or room for a new one.
+    ///
+    /// # Errors
+    /// See [`LeaseError`]. Cancel safe: the right goes to the next in line.
+    pub async fn connect(&self, permit: Permit) -> Result<Lease, LeaseError> {
         let slot = match self.idle(Instant::now()) {
-            Some(slot) => slot,
-            None => self.new_slot().await?,
+            Some(slot) if !self.valve.is_paused() => slot,
+            _ => self.new_slot().await?,
         };
-        Lease::new(slot, permit, Arc::clone(self)).ok_or_else(|| self.timed_out())
+        Lease::new(slot, permit).ok_or_else(|| self.timed_out())
     }
 
     /// An idle upstream that can be taken, if there is one.
@@ -302,8 +277,18 @@ impl Pool {
         }
     }
 
+    /// Whether somebody wants a new upstream.
+    fn wants_new(&self) -> bool {
+        self.source.wanted.load(Ordering::Relaxed) > 0
+    }
+
     /// An idle upstream, good or not: one look, without what waiting costs.
     fn look(&self) -> Option<Slot> {
+        self.line.at_hand().or_else(|| self.look_behind())
+    }
+
+    /// One of those that have rested.
+    fn look_behind(&self) -> Option<Slot> {
         let get = std::pin::pin!(self.inner.get_owned());
         match get.poll(&mut Context::from_waker(Waker::noop())) {
             Poll::Ready(slot) => slot.ok(),
@@ -325,12 +310,18 @@ impl Pool {
 
     async fn new_slot(&self) -> Result<Slot, LeaseError> {
         let mut failures = self.failures.subscribe();
-        let _wanted = Place::new(&self.source.wanted);
+        let _wanted = Wanted::new(&self.source.wanted);
         let mut started = Instant::now();
         while started.elapsed() < self.limits.timeout {
             if self.valve.is_paused() {
                 self.valve.opened().await;
                 started = Instant::now();
+            }
+            // One that was put at hand while we came here.
+            if let Some(mut slot) = self.line.at_hand()
+                && self.can_take(&mut slot, Instant::now())
+            {
+                return Ok(slot);
             }
             tokio::select! {
                 biased;
@@ -371,7 +362,7 @@ impl Pool {
 
     /// What it is told.
     pub fn still_waiting(&self) -> PgError {
-        let (size, waiting) = (self.limits.size_max, self.waiting.load(Ordering::Relaxed));
+        let (size, waiting) = (self.limits.size_max, self.line.length());
         let waiting = match waiting {
             0 | 1 => "1 client waits".to_owned(),
             more => format!("{more} clients wait"),
@@ -408,21 +399,18 @@ impl Pool {
     }
 }
 
-/// A place in the queue, counted while it is held.
-struct Place<'a> {
-    waiting: &'a AtomicUsize,
-    number: usize,
-}
+/// One who wants a new upstream, counted.
+struct Wanted<'a>(&'a AtomicUsize);
 
-impl<'a> Place<'a> {
-    fn new(waiting: &'a AtomicUsize) -> Self {
-        let number = waiting.fetch_add(1, Ordering::Relaxed) + 1;
-        Self { waiting, number }
+impl<'a> Wanted<'a> {
+    fn new(count: &'a AtomicUsize) -> Self {
+        count.fetch_add(1, Ordering::Relaxed);
+        Self(count)
     }
 }
 
-impl Drop for Place<'_> {
+impl Drop for Wanted<'_> {
     fn drop(&mut self) {
-        self.waiting.fetch_sub(1, Ordering::Relaxed);
+        self.0.fetch_sub(1, Ordering::Relaxed);
     }
 }

@@ -42,17 +42,20 @@ impl Pool {
         }
     }
 
+    /// Whether an upstream that comes back is to be closed.
+    pub(super) fn is_closing(&self, record: &Record) -> bool {
+        !self.is_current(record) || self.valve.is_paused()
+    }
+
     /// Closes the idle upstreams that nobody may have any more.
     fn sweep(&self) {
         let mut kept = Vec::new();
-        while self.inner.state().idle_connections > 0 {
-            let Some(mut slot) = self.look() else {
-                break;
-            };
-            let current = slot
-                .as_ref()
-                .is_some_and(|warm| self.is_current(&warm.record));
-            if current && !self.valve.is_paused() && self.successor.get().is_none() {
+        // Asked when it has none, bb8 would connect one.
+        let rested = || self.inner.state().idle_connections > 0;
+        let behind = || rested().then(|| self.look_behind()).flatten();
+        while let Some(mut slot) = self.line.at_hand().or_else(behind) {
+            let warm = slot.as_ref();
+            if warm.is_some_and(|warm| !self.is_closing(&warm.record)) {
                 kept.push(slot);
             } else {
                 *slot = None;

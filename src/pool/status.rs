@@ -1,7 +1,5 @@
 //! How a pool is doing, for people.
 
-use std::sync::atomic::Ordering::Relaxed;
-
 use super::Pool;
 
 /// Numbers of one moment; they are read one after the other, so they need not add up.
@@ -32,13 +30,14 @@ impl Pool {
         let live = self.live.count();
         let failure = self.failures.borrow();
         let failure = failure.as_ref().filter(|_| live == 0);
+        let rested = usize::try_from(self.inner.state().idle_connections).unwrap_or(0);
         Status {
             size_max,
-            active: size_max.saturating_sub(self.gate.available_permits()),
-            idle: usize::try_from(self.inner.state().idle_connections).unwrap_or(0),
+            active: size_max.saturating_sub(self.line.free()),
+            idle: self.line.count_at_hand() + rested,
             pinned: pins_max.saturating_sub(self.pins.available_permits()),
             pins_max,
-            waiting: self.waiting.load(Relaxed),
+            waiting: self.line.length(),
             live,
             failure: failure.map(ToString::to_string),
         }

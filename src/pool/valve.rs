@@ -35,6 +35,11 @@ impl Valve {
         self.turned.send_replace(paused);
     }
 
+    /// Hears of every pause, and of its end.
+    pub fn watch(&self) -> watch::Receiver<bool> {
+        self.turned.subscribe()
+    }
+
     /// Waits until there are leases.
     pub async fn opened(&self) {
         self.turned_to(false).await;

@@ -222,6 +222,13 @@ impl Handle {
         target.waits = Waits::No;
     }
 
+    /// The session waits for an upstream since this moment.
+    pub(super) fn queues(&self, since: u64) {
+        let mut target = self.target();
+        target.since = since;
+        target.waits = Waits::Queue;
+    }
+
     /// The session begins or ends to wait.
     pub(crate) fn waits(&self, waits: Waits) {
         let mut target = self.target();

@@ -23,10 +23,7 @@ impl Session {
                 Plan::Answered => return Ok(()),
                 Plan::Upstream(asking) => {
                     self.asking = Some(asking);
-                    if self.acquire_at_once() {
-                        return Ok(());
-                    }
-                    return Box::pin(self.acquire()).await;
+                    return self.acquire();
                 }
                 Plan::Wait(next) => *waited = next,
             }

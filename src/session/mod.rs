@@ -61,7 +61,7 @@ use std::task::{Context, Poll, ready};
 use tokio::time::Instant;
 
 use self::caching::Caching;
-use self::cancel::{CANCELLED, DRAIN, Handle, KILL, LEAVE, Registered, Waits};
+use self::cancel::{DRAIN, Handle, KILL, Registered, Waits};
 use self::client::{Client, Front};
 use self::deferred::Deferred;
 use self::end::End;
@@ -71,11 +71,11 @@ use self::pin::Pins;
 use self::plan::{Asking, Plan, Waited};
 use self::refuse::Rules;
 use self::state::State;
-use self::waiting::Patience;
 use crate::config::PoolMode;
 use crate::export::span::Outcome;
 use crate::pool::Pool;
 use crate::pool::lease::Lease;
+use crate::pool::line::{Permit, Waiting};
 use crate::wire::error::PgError;
 use crate::wire::frame;
 use crate::wire::replies::Status;
@@ -96,14 +96,18 @@ pub struct Session {
     caching: Option<Arc<Caching>>,
     /// The request that an upstream is about to be asked for.
     asking: Option<Asking>,
+    /// Its place in the line for an upstream.
+    waiting: Option<Waiting>,
 }
 
 /// What a session has to wait for in a way of its own.
 enum Rare {
     /// Another client's answer.
     Wait(Box<Waited>),
-    /// An upstream: none is free.
-    Queue,
+    /// A new upstream, to which it has the right.
+    Connect(Permit),
+    /// Nothing: the client has cancelled what it waited for.
+    Skip,
     /// What its upstream has to be brought to.
     Settle,
 }
@@ -126,7 +130,8 @@ impl Session {
             // future is that of its longest way, and ten thousand idle clients only wait.
             let step = match poll_fn(|cx| self.poll_usual(cx)).await {
                 Ok(Rare::Wait(waited)) => Box::pin(self.wait_for(waited)).await,
-                Ok(Rare::Queue) => Box::pin(self.acquire()).await,
+                Ok(Rare::Connect(permit)) => Box::pin(self.connect(permit)).await,
+                Ok(Rare::Skip) => Box::pin(self.skip_request()).await,
                 Ok(Rare::Settle) => Box::pin(self.settle()).await,
                 Err(end) => break end,
             };
@@ -134,6 +139,7 @@ impl Session {
                 break end;
             }
         };
+        self.waiting = None;
         Box::pin(self.farewell(&end)).await;
         end
     }
@@ -142,11 +148,14 @@ impl Session {
     fn poll_usual(&mut self, cx: &mut Context<'_>) -> Poll<Result<Rare, End>> {
         loop {
             if self.held.is_none() {
-                if let Some(waited) = ready!(self.poll_request(cx))? {
-                    return Poll::Ready(Ok(Rare::Wait(waited)));
+                if self.waiting.is_none() {
+                    if let Some(waited) = ready!(self.poll_request(cx))? {
+                        return Poll::Ready(Ok(Rare::Wait(waited)));
+                    }
+                    self.acquire()?;
                 }
-                if !self.acquire_at_once() {
-                    return Poll::Ready(Ok(Rare::Queue));
+                if let Some(rare) = ready!(self.poll_line(cx))? {
+                    return Poll::Ready(Ok(rare));
                 }
             }
             ready!(self.poll_relay(cx))?;
@@ -222,77 +231,10 @@ impl Session {
         }
     }
 
-    /// Takes an idle upstream, if there is one and nobody waits for it.
-    fn acquire_at_once(&mut self) -> bool {
-        // One look at the clock: nothing is waited for in between.
-        let asked = self.asking.as_ref().and_then(|asking| asking.at);
-        let now = asked.unwrap_or_else(Instant::now);
-        let lease = self.pool.lease_at_once(now);
-        lease.is_some_and(|lease| {
-            self.hold(lease, now, now);
-            true
-        })
-    }
-
-    /// Gets an upstream, unless the client's request is gone before there is one.
-    async fn acquire(&mut self) -> Result<(), End> {
-        let pool = Arc::clone(&self.pool);
-        let asked = match self.asking.as_mut() {
-            Some(asking) => *asking.at.get_or_insert_with(Instant::now),
-            None => Instant::now(),
-        };
-        let lease = {
-            let mut lease = std::pin::pin!(pool.lease());
-            let mut queued = false;
-            let mut patience = Patience::default();
-            poll_fn(|cx| {
-                if let Poll::Ready(lease) = lease.as_mut().poll(cx) {
-                    return Poll::Ready(Ok(Some(lease)));
-                }
-                if !queued {
-                    queued = true;
-                    self.registered.handle().waits(Waits::Queue);
-                }
-                self.poll_notice(&mut patience, cx)?;
-                self.poll_waiting(cx).map(|waited| waited.map(|()| None))
-            })
-            .await
-        };
-        self.registered.handle().waits(Waits::No);
-        match lease? {
-            Some(Ok(lease)) => {
-                self.hold(lease, asked, Instant::now());
-                Ok(())
-            }
-            Some(Err(error)) => Err(End::Refused(Box::new(error.into()))),
-            None => self.skip_request().await,
-        }
-    }
-
-    /// While in the queue: ready when the client cancels; an error when it has gone.
-    fn poll_waiting(&mut self, cx: &mut Context<'_>) -> Poll<Result<(), End>> {
-        let handle = self.registered.handle();
-        check_flags(handle, cx, false)?;
-        if handle.has(LEAVE) {
-            return Poll::Ready(Err(End::Drained));
-        }
-        if handle.lower(CANCELLED) {
-            return Poll::Ready(Ok(()));
-        }
-        while self.client.inbox.has_room() {
-            match self.client.inbox.poll_fill(&mut self.client.stream, cx) {
-                Poll::Pending => break,
-                Poll::Ready(Ok(0)) => return Poll::Ready(Err(End::ClientClosed)),
-                Poll::Ready(Ok(_)) => {}
-                Poll::Ready(Err(error)) => return Poll::Ready(Err(End::Client(error))),
-            }
-        }
-        Poll::Pending
-    }
-
     /// The client cancelled a request that was still waiting: as if its first statement had been
     /// cancelled before it did anything.
     async fn skip_request(&mut self) -> Result<(), End> {
+        self.registered.handle().waits(Waits::No);
         let error = PgError::error("57014", "canceling statement due to user request");
         self.pool.metrics.errors.count(&error.body());
         error.encode(self.client.out.buffer());

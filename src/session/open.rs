@@ -87,6 +87,7 @@ impl Session {
             deferred: Deferred::No,
             caching,
             asking: None,
+            waiting: None,
         })
     }
 }

@@ -70,29 +70,37 @@ impl<'a> Cursor<'a> {
     }
 
     /// Takes the next token.
-    #[inline]
+    #[inline(never)]
     pub(super) fn advance(&mut self) -> Tok {
         let taken = self.current;
-        self.last_end = taken.end;
-        self.current = match self.lexer.next() {
-            Some(Token { kind, start, end }) => Tok {
-                kind: Some(kind),
-                word: if kind == Kind::Word {
-                    Word::at(self.text, start, end)
-                } else {
-                    Word::Other
-                },
-                start,
-                end,
-            },
-            None => Tok {
+        self.step();
+        taken
+    }
+
+    /// Goes behind the next token.
+    #[inline(always)]
+    pub(super) fn step(&mut self) {
+        self.last_end = self.current.end;
+        let Some(Token { kind, start, end }) = self.lexer.next() else {
+            let end = self.text.len();
+            self.current = Tok {
                 kind: None,
                 word: Word::Other,
-                start: self.text.len(),
-                end: self.text.len(),
-            },
+                start: end,
+                end,
+            };
+            return;
         };
-        taken
+        let word = match kind {
+            Kind::Word => Word::at(self.text, start, end),
+            _ => Word::Other,
+        };
+        self.current = Tok {
+            kind: Some(kind),
+            word,
+            start,
+            end,
+        };
     }
 
     /// Whether a backslash escapes in a plain literal.

@@ -2,13 +2,20 @@
 //!
 //! The text is what the client sent, in any encoding in which every byte below 128 is ASCII; bytes
 //! from 128 up are letters, as in scan.l. Nothing is allocated, nothing panics, and each byte is
-//! looked at no more than twice, whatever the text.
+//! looked at no more than some ten times, whatever the text.
 //!
 //! Where versions differ (numbers with junk behind them, `1_000`, `0x1F`), the newer reading is
 //! taken; the older server refuses such a text or reads an identifier where we read a number.
 
+mod bytes;
+pub(super) mod eight;
+mod number;
 #[cfg(test)]
-mod tests;
+pub(super) mod tests;
+
+use self::bytes::{
+    DIGIT, OPERATOR, OPERATOR_SIGN, PREFIX, SINGLE, SPACE, WORD, WORD_START, class, is, kind,
+};
 
 /// What a token is. Keywords are words: the grammar, not the lexer, knows them.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -78,52 +85,6 @@ pub struct Lexer<'a> {
     backslash_escapes: bool,
 }
 
-const SPACE: u8 = 1;
-const WORD_START: u8 = 2;
-const DIGIT: u8 = 4;
-const OPERATOR: u8 = 8;
-/// What follows in a word: a word's start, a digit, a dollar.
-const WORD: u8 = 16;
-/// Operator characters that allow an operator to end in `+` or `-`.
-const OPERATOR_SIGN: u8 = 32;
-
-/// The classes of each byte. `\v` is a blank from version 16 on, an error before.
-static CLASSES: [u8; 256] = {
-    let mut table = [0; 256];
-    let mut byte = 0_u8;
-    let mut index = 0;
-    while index < 256 {
-        #[expect(
-            clippy::indexing_slicing,
-            reason = "the compiler evaluates it; out of range does not build"
-        )]
-        {
-            table[index] = match byte {
-                b' ' | b'\t' | b'\n' | b'\r' | 0x0b | 0x0c => SPACE,
-                b'A'..=b'Z' | b'a'..=b'z' | b'_' | 0x80..=0xff => WORD_START | WORD,
-                b'0'..=b'9' => DIGIT | WORD,
-                b'$' => WORD,
-                b'~' | b'!' | b'@' | b'#' | b'^' | b'&' | b'|' | b'`' | b'?' | b'%' => {
-                    OPERATOR | OPERATOR_SIGN
-                }
-                b'+' | b'-' | b'*' | b'/' | b'<' | b'>' | b'=' => OPERATOR,
-                _ => 0,
-            };
-        }
-        byte = byte.wrapping_add(1);
-        index += 1;
-    }
-    table
-};
-
-fn class(byte: u8) -> u8 {
-    CLASSES.get(usize::from(byte)).copied().unwrap_or(0)
-}
-
-fn is(byte: u8, of: u8) -> bool {
-    class(byte) & of != 0
-}
-
 /// How a quoted literal may hold its own quote.
 #[derive(Clone, Copy, PartialEq, Eq)]
 enum Quoting {
@@ -151,10 +112,12 @@ impl<'a> Lexer<'a> {
         self.backslash_escapes
     }
 
+    #[inline]
     fn byte(&self, at: usize) -> Option<u8> {
         self.text.get(at).copied()
     }
 
+    #[inline]
     fn byte_is(&self, at: usize, of: u8) -> bool {
         self.byte(at).is_some_and(|byte| is(byte, of))
     }
@@ -168,10 +131,49 @@ impl<'a> Lexer<'a> {
             .unwrap_or(rest.len())
     }
 
+    /// The end of the word of which `at` is a part. Most words are short: a processor guesses their ends
+    /// better than it waits for what eight bytes at once say.
+    #[inline]
+    fn word_end(&self, at: usize) -> usize {
+        let mut at = at;
+        let mut rest = self.text.get(at..).unwrap_or_default();
+        while let Some((bytes, behind)) = rest.split_first_chunk::<8>() {
+            for (index, &byte) in bytes.iter().enumerate() {
+                if !is(byte, WORD) {
+                    return at + index;
+                }
+            }
+            at += 8;
+            rest = behind;
+        }
+        let end = rest.iter().position(|&byte| !is(byte, WORD));
+        at + end.unwrap_or(rest.len())
+    }
+
+    /// The first byte at or behind `at` that `meant` means, which must mean zero bytes.
+    #[inline]
+    fn first(&self, at: usize, meant: fn(u64) -> u64) -> usize {
+        let mut at = at;
+        loop {
+            let found = eight::before(meant(eight::at(self.text, at)));
+            at += found;
+            if found < 8 {
+                return at;
+            }
+        }
+    }
+
     /// The place of `byte` at or behind `at`.
     fn find(&self, at: usize, wanted: u8) -> Option<usize> {
-        let rest = self.text.get(at..)?;
-        Some(at + rest.iter().position(|&byte| byte == wanted)?)
+        let mut at = at;
+        while at < self.text.len() {
+            let found = eight::before(eight::first(eight::at(self.text, at), wanted));
+            at += found;
+            if found < 8 {
+                return Some(at);
+            }
+        }
+        None
     }
 
     /// The end of the line comment that starts at `at`; its newline is not part of it.
@@ -294,59 +296,12 @@ impl<'a> Lexer<'a> {
         }
     }
 
-    /// The end of digits that single underscores may separate, or `at` if there are none.
-    fn digits(&self, at: usize, digit: fn(&u8) -> bool) -> usize {
-        let mut at = at;
-        while self.text.get(at).is_some_and(digit) {
-            at += 1;
-            if self.byte(at) == Some(b'_') && self.text.get(at + 1).is_some_and(digit) {
-                at += 1;
-            }
-        }
-        at
-    }
-
-    /// The end of the number that starts at `start` with a digit, or a dot and a digit.
-    fn number_end(&self, start: usize) -> usize {
-        if self.byte(start) == Some(b'0') {
-            let digit: Option<fn(&u8) -> bool> = match self.byte(start + 1) {
-                Some(b'x' | b'X') => Some(u8::is_ascii_hexdigit),
-                Some(b'o' | b'O') => Some(|byte| matches!(byte, b'0'..=b'7')),
-                Some(b'b' | b'B') => Some(|byte| matches!(byte, b'0' | b'1')),
-                _ => None,
-            };
-            if let Some(digit) = digit {
-                let mut first = start + 2;
-                if self.byte(first) == Some(b'_') {
-                    first += 1;
-                }
-                let end = self.digits(first, digit);
-                if end > first {
-                    return end;
-                }
-            }
-        }
-        let mut end = self.digits(start, u8::is_ascii_digit);
-        // `1..2` is a range: the dots are not the number's.
-        if self.byte(end) == Some(b'.') && self.byte(end + 1) != Some(b'.') {
-            end = self.digits(end + 1, u8::is_ascii_digit);
-        }
-        if matches!(self.byte(end), Some(b'e' | b'E')) {
-            let mut exponent = end + 1;
-            if matches!(self.byte(exponent), Some(b'+' | b'-')) {
-                exponent += 1;
-            }
-            let exponent_end = self.digits(exponent, u8::is_ascii_digit);
-            if exponent_end > exponent {
-                end = exponent_end;
-            }
-        }
-        end
-    }
-
     /// The end of the operator that starts at `start`: the longest run of operator characters that
     /// holds no comment's start, and ends in `+` or `-` only if it also holds one of ``~!@#%^&|`?``.
     fn operator_end(&self, start: usize) -> usize {
+        if !self.byte_is(start + 1, OPERATOR) {
+            return start + 1;
+        }
         let end = self.run(start, OPERATOR);
         let mut operator = self.text.get(start..end).unwrap_or_default();
         if let Some(comment) = operator
@@ -392,11 +347,46 @@ impl<'a> Lexer<'a> {
         Some((kind, self.literal_end(start + 2, quoting)))
     }
 
-    /// Kind and end of the token that starts at `start` with `byte`, if it is not a word, blank or
-    /// comment.
-    fn symbol(&self, start: usize, byte: u8) -> (Kind, Option<usize>) {
+    /// Whether what follows leaves the operator character or dot at `start` alone.
+    #[inline]
+    fn is_alone(&self, byte: u8, bits: u8, start: usize) -> bool {
+        let next = self.byte(start + 1).unwrap_or_default();
+        if bits & OPERATOR != 0 {
+            !is(next, OPERATOR)
+        } else {
+            byte == b'.' && is(next, WORD_START)
+        }
+    }
+
+    /// Whether one of the letters that introduce literals does so at `start`, or seems to.
+    #[inline]
+    fn is_prefix(&self, start: usize) -> bool {
+        matches!(self.byte(start + 1), Some(b'\'' | b'&'))
+    }
+
+    /// The end of the comment that starts at `start`, with `byte`; `None` if there is no whole one.
+    fn comment(&self, start: usize, byte: u8) -> Option<usize> {
+        match (byte, self.byte(start + 1)) {
+            (b'-', Some(b'-')) => Some(self.line_end(start)),
+            (b'/', Some(b'*')) => self.comment_end(start),
+            _ => None,
+        }
+    }
+
+    /// What starts at `start` with `byte` and is not told by that byte and the next one alone: its kind (`None` for
+    /// a comment) and its end.
+    fn symbol(&self, start: usize, byte: u8) -> (Option<Kind>, usize) {
+        if let Some(end) = self.comment(start, byte) {
+            return (None, end);
+        }
         let next = self.byte(start + 1);
-        match byte {
+        let (kind, end) = match byte {
+            b'.' if next.is_some_and(|next| next.is_ascii_digit()) => {
+                (Kind::Number, Some(self.number_end(start)))
+            }
+            b'.' if next == Some(b'.') => (Kind::DotDot, Some(start + 2)),
+            b'.' => (Kind::Dot, Some(start + 1)),
+            b'0'..=b'9' => (Kind::Number, Some(self.number_end(start))),
             b'\'' if self.backslash_escapes => {
                 let end = self.literal_end(start + 1, Quoting::Backslash);
                 (Kind::Text, end)
@@ -404,20 +394,18 @@ impl<'a> Lexer<'a> {
             b'\'' => (Kind::Text, self.literal_end(start + 1, Quoting::Doubled)),
             b'"' => (Kind::Quoted, self.name_end(start + 1)),
             b'$' => self.dollar(start),
-            b'0'..=b'9' => (Kind::Number, Some(self.number_end(start))),
-            b'(' => (Kind::Open, Some(start + 1)),
-            b')' => (Kind::Close, Some(start + 1)),
-            b',' => (Kind::Comma, Some(start + 1)),
-            b';' => (Kind::Semicolon, Some(start + 1)),
-            b'.' if next.is_some_and(|next| next.is_ascii_digit()) => {
-                (Kind::Number, Some(self.number_end(start)))
-            }
-            b'.' if next == Some(b'.') => (Kind::DotDot, Some(start + 2)),
-            b'.' => (Kind::Dot, Some(start + 1)),
             b':' if next == Some(b':') => (Kind::Typecast, Some(start + 2)),
             b':' if next == Some(b'=') => (Kind::Assign, Some(start + 2)),
+            b':' => (Kind::Other, Some(start + 1)),
+            b'/' if next == Some(b'*') => (Kind::Unterminated, None),
             _ if is(byte, OPERATOR) => (Kind::Operator, Some(self.operator_end(start))),
-            _ => (Kind::Other, Some(start + 1)),
+            _ => self
+                .prefixed(start, byte)
+                .unwrap_or_else(|| (Kind::Word, Some(self.word_end(start)))),
+        };
+        match end {
+            Some(end) => (Some(kind), end),
+            None => (Some(Kind::Unterminated), self.text.len()),
         }
     }
 }
@@ -425,42 +413,33 @@ impl<'a> Lexer<'a> {
 impl Iterator for Lexer<'_> {
     type Item = Token;
 
-    #[inline]
+    // One of the two places where texts are read; a call and its result cost as much as a short token.
+    #[inline(always)]
     fn next(&mut self) -> Option<Token> {
         loop {
             let start = self.at;
             let byte = self.byte(start)?;
             let bits = class(byte);
             if bits & SPACE != 0 {
-                self.at += 1;
-                continue;
-            }
-            let (kind, end) = if bits & WORD_START != 0 {
-                let prefix = matches!(byte | 0x20, b'b' | b'e' | b'n' | b'u' | b'x');
-                match prefix.then(|| self.prefixed(start, byte)).flatten() {
-                    Some(literal) => literal,
-                    None => (Kind::Word, Some(self.run(start + 1, WORD))),
-                }
-            } else if byte == b'-' && self.byte(start + 1) == Some(b'-') {
-                self.at = self.line_end(start);
-                continue;
-            } else if byte == b'/' && self.byte(start + 1) == Some(b'*') {
-                match self.comment_end(start) {
-                    Some(end) => {
-                        self.at = end;
-                        continue;
-                    }
-                    None => (Kind::Unterminated, None),
-                }
+                self.at = start + 1;
+            } else if bits & WORD_START != 0 && (bits & PREFIX == 0 || !self.is_prefix(start)) {
+                let end = self.word_end(start + 1);
+                self.at = end;
+                let kind = Kind::Word;
+                return Some(Token { kind, start, end });
+            } else if bits & SINGLE != 0 || self.is_alone(byte, bits, start) {
+                let end = start + 1;
+                self.at = end;
+                let kind = kind(byte);
+                return Some(Token { kind, start, end });
             } else {
-                self.symbol(start, byte)
-            };
-            let (kind, end) = match end {
-                Some(end) => (kind, end),
-                None => (Kind::Unterminated, self.text.len()),
-            };
-            self.at = end;
-            return Some(Token { kind, start, end });
+                // Of a copy, so that this one can stay in registers.
+                let (kind, end) = self.clone().symbol(start, byte);
+                self.at = end;
+                if let Some(kind) = kind {
+                    return Some(Token { kind, start, end });
+                }
+            }
         }
     }
 }

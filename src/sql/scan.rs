@@ -219,7 +219,7 @@ impl<'c> Scan<'c> {
                 _ => {}
             }
             seen.prev = token;
-            cursor.advance();
+            cursor.step();
         }
         // A body that does not end as it should has swallowed what follows it.
         if atomic > 0 {

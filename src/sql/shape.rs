@@ -9,21 +9,23 @@
     reason = "of some twenty kinds of token, a list knows a few"
 )]
 
+mod line;
+mod lists;
 pub mod memo;
+mod moment;
 #[cfg(test)]
 mod tests;
 
-use super::lexer::{Kind, Lexer, Token};
+use self::line::Line;
+use self::lists::Lists;
+pub use self::moment::is_moment;
+use super::lexer::{Kind, Lexer, Token, eight};
 
 /// What a buffer may keep between texts; one long text must not hold its memory for ever.
 const KEEP_MAX: usize = 64 * 1024;
 
-/// The server reads a date from at most 153 bytes (`MAXDATELEN` and `MAXDATEFIELDS`), blanks and
-/// punctuation not counted.
-const DATE_MAX: usize = 160;
-
-/// The longest word for a moment: `yesterday`.
-const WORD_MAX: usize = 9;
+/// Stands behind each token.
+const BLANK: u64 = b' ' as u64;
 
 /// How the comment that holds a hint begins.
 const HINT: &[u8] = b"pgweir:";
@@ -31,7 +33,7 @@ const HINT: &[u8] = b"pgweir:";
 /// Takes texts to their shapes. Has buffers, so it is kept.
 #[derive(Debug, Default)]
 pub struct Shaper {
-    shape: Vec<u8>,
+    shape: Line,
     text: Vec<u8>,
 }
 
@@ -59,21 +61,20 @@ pub struct Shape<'a> {
 impl Shaper {
     /// The shape of `text`. `standard_conforming` is the session's `standard_conforming_strings`.
     pub fn read<'a>(&'a mut self, text: &'a [u8], standard_conforming: bool) -> Shape<'a> {
-        for buffer in [&mut self.shape, &mut self.text] {
-            buffer.clear();
-            buffer.shrink_to(KEEP_MAX);
-        }
+        self.shape.clear(KEEP_MAX);
+        self.text.clear();
+        self.text.shrink_to(KEEP_MAX);
         let mut pass = Pass {
-            shape: &mut self.shape,
+            shape: std::mem::take(&mut self.shape),
             text,
             key: &mut self.text,
             backslash: !standard_conforming,
             start: None,
             copied: 0,
-            kept: (0, 0),
+            kept: Kept::default(),
             end: 0,
             last_end: 0,
-            last: Kind::Semicolon,
+            between: true,
             statements: 0,
             moment: false,
             broken: is_odd(text),
@@ -82,15 +83,17 @@ impl Shaper {
         for token in Lexer::new(text, standard_conforming) {
             pass.token(token);
         }
+        let end = pass.end();
+        let (kept, copied) = pass.kept();
         let Pass {
+            shape,
             start,
-            kept: (kept, copied),
-            end,
             statements,
             moment,
             broken,
             ..
         } = pass;
+        self.shape = shape;
         let start = start.unwrap_or(end);
         let rest = text.get(copied.max(start)..end).unwrap_or_default();
         let key = if copied == 0 {
@@ -101,7 +104,7 @@ impl Shaper {
             &self.text
         };
         Shape {
-            shape: &self.shape,
+            shape: self.shape.as_slice(),
             text: key,
             statements,
             moment,
@@ -113,15 +116,24 @@ impl Shaper {
 
 /// Whether it is no UTF-8, or holds what the server does not take for a blank in every version.
 fn is_odd(text: &[u8]) -> bool {
-    // A vertical tab is a blank from version 16 on, and an error before. Without a branch, so that many
-    // bytes are looked at in one instruction; almost every text is done with here.
-    let seen =
-        |seen: u8, byte: &u8| seen | (byte & 0x80) | u8::from(*byte == 0) | u8::from(*byte == 0x0b);
-    match text.iter().fold(0, seen) {
-        0 => false,
-        0x80 => std::str::from_utf8(text).is_err(),
-        _ => true,
-    }
+    /// A blank from version 16 on, and an error before.
+    const VERTICAL_TAB: u8 = 0x0b;
+    let (chunks, rest) = text.as_chunks::<8>();
+    // The last bytes may be looked at twice; blanks stand for bytes that a short text does not have.
+    let last = text.last_chunk().copied().unwrap_or_else(|| {
+        let mut last = [b' '; 8];
+        for (place, &byte) in last.iter_mut().zip(rest) {
+            *place = byte;
+        }
+        last
+    });
+    let look = |(all, odd): (u64, u64), chunk: &[u8; 8]| {
+        let bytes = u64::from_le_bytes(*chunk);
+        let found = eight::first(bytes, 0) | eight::first(bytes, VERTICAL_TAB);
+        (all | bytes, odd | found)
+    };
+    let (all, odd) = look(chunks.iter().fold((0, 0), look), &last);
+    odd != 0 || (all & eight::HIGH != 0 && std::str::from_utf8(text).is_err())
 }
 
 /// One pass over a text.
@@ -131,7 +143,7 @@ fn is_odd(text: &[u8]) -> bool {
     reason = "each is found out on its own, on the way"
 )]
 struct Pass<'a> {
-    shape: &'a mut Vec<u8>,
+    shape: Line,
     text: &'a [u8],
     key: &'a mut Vec<u8>,
     /// A backslash escapes in plain literals.
@@ -140,92 +152,147 @@ struct Pass<'a> {
     start: Option<usize>,
     /// Up to where the text has been copied to the key, if a comment was left out.
     copied: usize,
-    /// The key's length and `copied` at the last token that is no semicolon.
-    kept: (usize, usize),
-    /// Where the last token that is no semicolon ends.
+    /// The key before the last comment was left out of it.
+    kept: Kept,
+    /// Where the last token before a semicolon ends: see [`Pass::end`].
     end: usize,
     /// Where the last token ends.
     last_end: usize,
-    last: Kind,
+    /// No statement has begun since the start or the last semicolon.
+    between: bool,
     statements: u8,
     moment: bool,
     broken: bool,
     lists: Lists,
 }
 
+/// The key as it was behind a token that a comment follows.
+#[derive(Debug, Default)]
+struct Kept {
+    /// Where the token ends.
+    end: usize,
+    /// The key's length.
+    length: usize,
+    copied: usize,
+}
+
 impl Pass<'_> {
     #[inline]
     fn token(&mut self, token: Token) {
         let Token { kind, start, end } = token;
-        // A comment takes two bytes at least.
-        if self.start.is_some() && start > self.last_end + 1 {
-            self.gap(start);
-        }
-        self.last_end = end;
-        if kind == Kind::Semicolon {
-            self.last = kind;
+        // On its own from the first step: most tokens are words, and what a word needs not is left out.
+        if kind == Kind::Word {
+            self.reach(kind, start, end);
+            let place = self.shape.len();
+            let word = self.word(start, end);
+            // Most tokens have nothing to do with a list.
+            if self.lists.armed || lists::opens_list(word) {
+                self.lists.shorten(kind, word, place, &mut self.shape);
+            }
             return;
         }
-        if self.last == Kind::Semicolon {
-            self.statements = self.statements.saturating_add(1).min(2);
-            if self.start.is_none() {
-                self.start = Some(start);
-            } else {
-                self.shape.extend_from_slice(b"; ");
-            }
+        self.reach(kind, start, end);
+        if kind == Kind::Semicolon {
+            return;
         }
-        let raw = self.text.get(start..end).unwrap_or_default();
         let place = self.shape.len();
-        match kind {
-            Kind::Word => {
-                // Most words are shorter than a call of memcpy is worth.
-                self.shape.extend(raw.iter().map(u8::to_ascii_lowercase));
-                self.moment |=
-                    self.last == Kind::TextUnicode && raw.eq_ignore_ascii_case(b"uescape");
-            }
-            Kind::Text | Kind::TextEscape | Kind::TextUnicode | Kind::TextDollar => {
-                self.shape.push(b'\'');
-                self.moment = self.moment || self.literal(kind, raw);
-            }
-            Kind::Bits => self.shape.push(b'\''),
-            Kind::Number => self.shape.push(b'0'),
-            Kind::Param => self.shape.push(b'$'),
-            Kind::Unterminated => self.broken = true,
-            Kind::Quoted
-            | Kind::QuotedUnicode
-            | Kind::Operator
-            | Kind::Typecast
-            | Kind::Assign
-            | Kind::DotDot
-            | Kind::Dot
-            | Kind::Comma
-            | Kind::Semicolon
-            | Kind::Open
-            | Kind::Close
-            | Kind::Other => self.shape.extend_from_slice(raw),
-        }
-        self.shape.push(b' ');
-        // Most tokens have nothing to do with a list.
-        let part = if kind == Kind::Word {
-            word_part(self.shape.get(place..).unwrap_or_default())
+        if end - start == 1 && !matches!(kind, Kind::Number | Kind::Unterminated) {
+            let byte = self.text.get(start).copied().unwrap_or_default();
+            self.shape.put(u64::from(byte) | (BLANK << 8), 2);
         } else {
-            Part::Other
-        };
-        if self.lists.armed || matches!(part, Part::ListWord | Part::Values) {
-            self.lists.shorten(kind, part, place, self.shape);
+            self.long(kind, start, end);
         }
-        self.last = kind;
-        self.kept = (self.key.len(), self.copied);
-        self.end = end;
+        if self.lists.armed {
+            self.lists.shorten(kind, 0, place, &mut self.shape);
+        }
+    }
+
+    /// Goes to the token that starts at `start` and ends at `end`.
+    #[inline(always)]
+    fn reach(&mut self, kind: Kind, start: usize, end: usize) {
+        // A comment takes two bytes at least.
+        if start > self.last_end + 1 {
+            self.gap(start);
+        }
+        if self.between || kind == Kind::Semicolon {
+            self.border(kind, start);
+        }
+        self.last_end = end;
+    }
+
+    /// A word, in lower case. Gives it, if it is shorter than eight bytes.
+    #[inline]
+    fn word(&mut self, start: usize, end: usize) -> u64 {
+        let length = end - start;
+        let first = eight::lower(eight::at(self.text, start));
+        if length < 8 {
+            let behind = eight::behind(length);
+            let word = first & (behind - 1);
+            self.shape.put(word | (behind * BLANK), length + 1);
+            return word;
+        }
+        self.shape.put(first, 8);
+        let mut at = start + 8;
+        while at < end {
+            let bytes = eight::lower(eight::at(self.text, at));
+            self.shape.put(bytes, (end - at).min(8));
+            at += 8;
+        }
+        self.shape.put(BLANK, 1);
+        0
+    }
+
+    /// A token of more than one byte that is no word.
+    #[inline(never)]
+    fn long(&mut self, kind: Kind, start: usize, end: usize) {
+        let raw = self.text.get(start..end).unwrap_or_default();
+        let sign = match kind {
+            Kind::Number => b'0',
+            Kind::Param => b'$',
+            Kind::Bits => b'\'',
+            Kind::Text | Kind::TextEscape | Kind::TextUnicode | Kind::TextDollar => {
+                self.moment = self.moment
+                    || moment::is_in_literal(kind, raw, self.backslash)
+                    || kind == Kind::TextUnicode && self.uescape(end);
+                b'\''
+            }
+            Kind::Unterminated => {
+                self.broken = true;
+                self.shape.put(BLANK, 1);
+                return;
+            }
+            _ => {
+                self.shape.extend(raw);
+                self.shape.put(BLANK, 1);
+                return;
+            }
+        };
+        self.shape.put(u64::from(sign) | (BLANK << 8), 2);
+    }
+
+    /// Whether the literal that ends at `end` is told another character than `\` for its escapes.
+    fn uescape(&self, end: usize) -> bool {
+        let rest = self.text.get(end..).unwrap_or_default();
+        let next = Lexer::new(rest, !self.backslash).next();
+        next.is_some_and(|next| {
+            let word = rest.get(next.start..next.end).unwrap_or_default();
+            next.kind == Kind::Word && word.eq_ignore_ascii_case(b"uescape")
+        })
     }
 
     /// What stands between the last token and the next one at `start`. A comment is left out of
     /// the key.
     fn gap(&mut self, start: usize) {
         let gap = self.text.get(self.last_end..start).unwrap_or_default();
-        if !gap.iter().any(|byte| matches!(byte, b'-' | b'/')) {
+        if self.start.is_none() || !gap.iter().any(|byte| matches!(byte, b'-' | b'/')) {
             return;
         }
+        let (length, copied) = self.kept();
+        self.kept = Kept {
+            end: self.end(),
+            length,
+            copied,
+        };
         let from = self.copied.max(self.start.unwrap_or_default());
         let part = self.text.get(from..self.last_end).unwrap_or_default();
         self.key.extend_from_slice(part);
@@ -233,122 +300,42 @@ impl Pass<'_> {
         self.copied = start;
     }
 
-    /// Whether a literal may mean a moment.
-    fn literal(&self, kind: Kind, raw: &[u8]) -> bool {
-        let quote = if kind == Kind::TextDollar {
-            b'$'
-        } else {
-            b'\''
-        };
-        let Some(open) = raw.iter().position(|&byte| byte == quote) else {
-            return true;
-        };
-        let open = if kind == Kind::TextDollar {
-            let tag = raw.iter().skip(open + 1).position(|&byte| byte == b'$');
-            tag.map_or(raw.len(), |tag| open + tag + 2)
-        } else {
-            open + 1
-        };
-        let close = if kind == Kind::TextDollar { open } else { 1 };
-        let inner = raw
-            .get(open..raw.len().saturating_sub(close))
-            .unwrap_or_default();
-        let escapes = kind == Kind::TextEscape || (kind == Kind::Text && self.backslash);
-        if (escapes && !spells_no_letter(inner))
-            || (kind == Kind::TextUnicode && inner.contains(&b'\\'))
-        {
-            return true;
-        }
-        // Parts that a line's end joins: 'to'<newline>'day'.
-        if kind != Kind::TextDollar
-            && inner.contains(&b'\'')
-            && inner.iter().any(|byte| matches!(byte, b'\n' | b'\r'))
-        {
-            return true;
-        }
-        is_moment(inner)
-    }
-}
-
-/// Whether the only escapes are `\\` and `\'`: what they stand for is no letter, and neither are they, so the
-/// words are those that are seen. Drivers that put parameters into the text escape every backslash so.
-fn spells_no_letter(literal: &[u8]) -> bool {
-    let mut bytes = literal.iter();
-    while let Some(byte) = bytes.next() {
-        if *byte == b'\\' && !matches!(bytes.next(), Some(b'\\' | b'\'')) {
-            return false;
-        }
-    }
-    true
-}
-
-/// Whether the server may read a value as a moment that moves on: it holds `now`, `today`,
-/// `tomorrow` or `yesterday` as a word, and is as short as a date, or may have dates in it: it
-/// starts like an array, row, range or JSON, or like one of these in the binary format.
-pub fn is_moment(value: &[u8]) -> bool {
-    let first = value.iter().find(|byte| !byte.is_ascii_whitespace());
-    let holds_more = first.is_some_and(|&byte| matches!(byte, b'{' | b'[' | b'(') || byte < b' ');
-    let mut counted = 0;
-    let mut at = 0;
-    while let Some(&byte) = value.get(at) {
-        if byte.is_ascii_alphabetic() {
-            let rest = value.get(at..).unwrap_or_default();
-            let length = rest
-                .iter()
-                .position(|byte| !byte.is_ascii_alphabetic())
-                .unwrap_or(rest.len());
-            if rest.get(..length).is_some_and(names_a_moment) {
-                return true;
+    /// A statement begins or ends.
+    #[inline(never)]
+    fn border(&mut self, kind: Kind, start: usize) {
+        if kind == Kind::Semicolon {
+            if !self.between {
+                self.end = self.last_end;
+                self.between = true;
             }
-            at += length;
-            counted += length;
+            return;
+        }
+        self.between = false;
+        self.statements = self.statements.saturating_add(1).min(2);
+        if self.start.is_none() {
+            self.start = Some(start);
         } else {
-            at += 1;
-            counted += usize::from(byte.is_ascii_digit() || !byte.is_ascii());
-        }
-        if counted > DATE_MAX && !holds_more {
-            return false;
+            self.shape.put(u64::from(b';') | (BLANK << 8), 2);
         }
     }
-    holds_more && hides_a_moment(value)
-}
 
-/// The same for words with something in them that is left out when arrays, rows and ranges are read
-/// (`{n\ow}`, `[n"o"w,)`), or spelled as JSON may (`\u006eow`).
-fn hides_a_moment(value: &[u8]) -> bool {
-    let mut word = [0; WORD_MAX];
-    let mut length = 0_usize;
-    let mut bytes = value.iter().peekable();
-    while let Some(&byte) = bytes.next() {
-        match byte {
-            b'\\' if bytes.peek() == Some(&&b'u') => return true,
-            b'\\' | b'"' => {}
-            _ if byte.is_ascii_alphabetic() => {
-                if let Some(letter) = word.get_mut(length) {
-                    *letter = byte;
-                }
-                length += 1;
-            }
-            _ => {
-                if word.get(..length).is_some_and(names_a_moment) {
-                    return true;
-                }
-                length = 0;
-            }
+    /// Where the last token that is no semicolon ends.
+    fn end(&self) -> usize {
+        if self.between {
+            self.end
+        } else {
+            self.last_end
         }
     }
-    word.get(..length).is_some_and(names_a_moment)
-}
 
-fn names_a_moment(word: &[u8]) -> bool {
-    let name: &[u8] = match word.len() {
-        3 => b"now",
-        5 => b"today",
-        8 => b"tomorrow",
-        WORD_MAX => b"yesterday",
-        _ => return false,
-    };
-    word.eq_ignore_ascii_case(name)
+    /// The key's length and `copied` at the last token that is no semicolon.
+    fn kept(&self) -> (usize, usize) {
+        if self.kept.end == self.end() {
+            (self.kept.length, self.kept.copied)
+        } else {
+            (self.key.len(), self.copied)
+        }
+    }
 }
 
 /// The hint in front of a text.
@@ -362,119 +349,4 @@ fn hint(text: &[u8]) -> Option<&[u8]> {
         return None;
     }
     Some(body.get(..end)?.trim_ascii())
-}
-
-/// Cuts lists of plain values to one, as `class` does.
-#[derive(Debug, Default)]
-#[expect(
-    clippy::struct_excessive_bools,
-    reason = "a list and a row may both be open"
-)]
-struct Lists {
-    /// The next token matters.
-    armed: bool,
-    /// What the last token was to a list.
-    before: Part,
-    /// Inside a list of single values.
-    list: bool,
-    /// Inside a row of VALUES that held only plain values so far.
-    row: bool,
-    /// Where the last comma stands.
-    comma: usize,
-    /// Where the last row of plain values ended.
-    row_end: Option<usize>,
-}
-
-/// What a token is to a list.
-#[derive(Debug, Default, Clone, Copy, PartialEq, Eq)]
-enum Part {
-    #[default]
-    Other,
-    /// IN or ARRAY.
-    ListWord,
-    Values,
-    Comma,
-    Atom,
-}
-
-impl Lists {
-    /// Looks at the last token, which stands at `place` of the shape.
-    fn shorten(&mut self, kind: Kind, part: Part, place: usize, shape: &mut Vec<u8>) {
-        self.look(kind, part, place, shape);
-        self.armed = self.before != Part::Other || self.list || self.row || self.row_end.is_some();
-    }
-
-    fn look(&mut self, kind: Kind, part: Part, place: usize, shape: &mut Vec<u8>) {
-        let before = std::mem::take(&mut self.before);
-        match kind {
-            Kind::Open | Kind::Other
-                if shape.get(place).is_some_and(|b| matches!(b, b'(' | b'[')) =>
-            {
-                let next_row = before == Part::Comma && self.row_end == Some(self.comma);
-                self.list = before == Part::ListWord;
-                self.row = kind == Kind::Open && (before == Part::Values || next_row);
-                if !(self.row && next_row) {
-                    self.row_end = None;
-                }
-            }
-            Kind::Close if self.row => {
-                self.row = false;
-                match self.row_end {
-                    Some(end) => shape.truncate(end),
-                    None => self.row_end = Some(shape.len()),
-                }
-            }
-            Kind::Comma => {
-                self.comma = place;
-                self.before = Part::Comma;
-            }
-            Kind::Text
-            | Kind::TextEscape
-            | Kind::TextUnicode
-            | Kind::TextDollar
-            | Kind::Bits
-            | Kind::Number
-            | Kind::Param => self.atom(before, shape),
-            Kind::Word => {
-                if part == Part::Atom {
-                    self.atom(before, shape);
-                } else {
-                    self.before = part;
-                    self.end();
-                }
-            }
-            _ => self.end(),
-        }
-    }
-
-    fn atom(&mut self, before: Part, shape: &mut Vec<u8>) {
-        self.before = Part::Atom;
-        if self.list && before == Part::Comma {
-            shape.truncate(self.comma);
-        }
-    }
-
-    fn end(&mut self) {
-        self.list = false;
-        self.row = false;
-    }
-}
-
-/// What a word, with the blank behind it, is to a list.
-#[inline]
-fn word_part(word: &[u8]) -> Part {
-    // Its length tells most words apart from these.
-    match word {
-        [b'i', b'n', _] => Part::ListWord,
-        [b'n' | b't', b'u' | b'r', b'l' | b'u', b'l' | b'e', _] => match word {
-            b"null " | b"true " => Part::Atom,
-            _ => Part::Other,
-        },
-        [b'f', b'a', b'l', b's', b'e', _] | [b'd', b'e', b'f', b'a', b'u', b'l', b't', _] => {
-            Part::Atom
-        }
-        [b'a', b'r', b'r', b'a', b'y', _] => Part::ListWord,
-        [b'v', b'a', b'l', b'u', b'e', b's', _] => Part::Values,
-        _ => Part::Other,
-    }
 }

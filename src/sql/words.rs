@@ -1,30 +1,32 @@
 //! The keywords that decide what a statement does, found by value.
 
-/// Folds a word of at most 16 bytes to a number that is the same in either case. Blanks and
+use super::lexer::eight;
+
+/// A word of at most 15 bytes, as a number that is the same in either case, in two halves. Blanks and
 /// punctuation cannot stand in a word, so setting one bit folds letters without merging words.
-const fn fold(word: &[u8]) -> u128 {
-    let mut value = 0;
-    let mut shift = 0;
-    let mut rest = word;
-    while let [byte, tail @ ..] = rest {
-        value |= ((*byte | 0x20) as u128) << shift;
-        shift += 8;
-        rest = tail;
+type Folded = (u64, u64);
+
+const fn fold(word: &[u8]) -> Folded {
+    match word.split_at_checked(8) {
+        Some((first, rest)) => (eight::word(first) | CASE, fold_half(rest)),
+        None => (fold_half(word), 0),
     }
-    value
+}
+
+/// The bit in which the two cases of a letter differ.
+const CASE: u64 = eight::every(0x20);
+
+const fn fold_half(word: &[u8]) -> u64 {
+    (eight::word(word) | CASE) & (eight::behind(word.len()) - 1)
 }
 
 /// The longest word that is looked up.
-const WORD_MAX: usize = 16;
-const SLOT_BITS: u32 = 9;
+const WORD_MAX: usize = 15;
+const SLOT_BITS: u32 = 10;
 const SLOTS: usize = 1 << SLOT_BITS;
 
-#[expect(
-    clippy::cast_possible_truncation,
-    reason = "the halves of a u128, and the top bits of a product"
-)]
-const fn slot(value: u128) -> usize {
-    let mixed = (value as u64) ^ ((value >> 64) as u64).rotate_left(29);
+const fn slot((first, rest): Folded) -> usize {
+    let mixed = first ^ rest.rotate_left(29);
     (mixed.wrapping_mul(0x9e37_79b9_7f4a_7c15) >> (64 - SLOT_BITS)) as usize
 }
 
@@ -49,7 +51,7 @@ macro_rules! words {
             $($($name,)*)*
         }
 
-        const LIST: &[(u128, Word)] = &[$($((fold($text.as_bytes()), Word::$name),)*)*];
+        const LIST: &[(Folded, Word)] = &[$($((fold($text.as_bytes()), Word::$name),)*)*];
 
         #[cfg(test)]
         const TEXTS: &[(&str, Word)] = &[$($(($text, Word::$name),)*)*];
@@ -138,8 +140,8 @@ words! {
 }
 
 /// The words by [`slot`], with linear probing.
-static TABLE: [(u128, Word); SLOTS] = {
-    let mut table = [(0, Word::Other); SLOTS];
+static TABLE: [(Folded, Word); SLOTS] = {
+    let mut table = [((0, 0), Word::Other); SLOTS];
     let mut rest = LIST;
     while let [entry, tail @ ..] = rest {
         let mut at = slot(entry.0);
@@ -148,7 +150,7 @@ static TABLE: [(u128, Word); SLOTS] = {
             reason = "the compiler evaluates it; out of range does not build"
         )]
         {
-            while table[at].0 != 0 {
+            while table[at].0.0 != 0 {
                 at = (at + 1) % SLOTS;
             }
             table[at] = *entry;
@@ -166,24 +168,18 @@ impl Word {
         if length > WORD_MAX {
             return Self::Other;
         }
-        let value = if let Some(window) = text
-            .get(start..)
-            .and_then(|rest| rest.first_chunk::<WORD_MAX>())
-        {
-            let folded = u128::from_le_bytes(*window) | u128::from_le_bytes([0x20; WORD_MAX]);
-            let unused = 8 * (WORD_MAX - length);
-            // Two shifts, as `unused` may be all of them.
-            (folded << (unused / 2) << (unused - unused / 2))
-                >> (unused / 2)
-                >> (unused - unused / 2)
+        let first = eight::at(text, start) | CASE;
+        let value = if length < 8 {
+            (first & (eight::behind(length) - 1), 0)
         } else {
-            fold(text.get(start..end).unwrap_or_default())
+            let rest = eight::at(text, start + 8) | CASE;
+            (first, rest & (eight::behind(length - 8) - 1))
         };
         let mut at = slot(value);
         loop {
             match TABLE.get(at) {
                 Some(&(found, word)) if found == value => return word,
-                Some(&(0, _)) | None => return Self::Other,
+                Some(&((0, _), _)) | None => return Self::Other,
                 Some(_) => at = (at + 1) % SLOTS,
             }
         }

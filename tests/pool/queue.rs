@@ -7,7 +7,7 @@ use tokio::time::Instant;
 use super::seen_by_now;
 use crate::support::postgres::Postgres;
 use crate::support::proxy::Proxy;
-use crate::support::wire::{Client, query};
+use crate::support::wire::{Client, cancel, query};
 
 /// Notes who is served, in order.
 fn serve(who: &str) -> Vec<u8> {
@@ -187,4 +187,64 @@ fn a_queue_that_is_full_refuses_at_once() {
     for client in &mut waiting {
         assert_eq!(client.until(b'Z').unwrap().value().unwrap(), "served");
     }
+}
+
+/// Those who cancel, vanish, or are cut off leave no hole: the upstream goes past them.
+#[test]
+fn who_leaves_the_line_is_passed_over() {
+    let mut world = World::new(&[]);
+    let mut clients: Vec<Client> = (0..6)
+        .map(|n| world.queued(&serve(&format!("client {n}"))))
+        .collect();
+    let gone = clients.remove(2);
+    drop(gone);
+    // Client 4, and then client 0, which is the first in line.
+    for at in [3, 0] {
+        cancel(world.proxy.address, &clients[at].key()).unwrap();
+        assert_eq!(clients[at].until(b'Z').unwrap().sqlstate(), "57014");
+        clients.remove(at);
+    }
+    seen_by_now(&mut world.onlooker);
+    world.holder.run("commit");
+    for client in &mut clients {
+        assert!(!client.until(b'Z').unwrap().failed());
+    }
+    assert_eq!(
+        served(&mut world.admin),
+        ["client 1", "client 3", "client 5"]
+    );
+}
+
+/// A pause stops the line and keeps its order, and the time that it takes does not count.
+#[test]
+fn the_line_outlasts_a_pause_in_order() {
+    let mut world = World::new(&["--pool-timeout", "2s"]);
+    let mut console = Client::connect(
+        world.proxy.address,
+        &[("user", "postgres"), ("database", "pgweir")],
+    )
+    .unwrap();
+    let names: Vec<String> = (0..6).map(|n| format!("client {n}")).collect();
+    let mut clients: Vec<Client> = names.iter().map(|_| world.proxy.client()).collect();
+    for (name, client) in names.iter().zip(&mut clients).take(3) {
+        client.send(&serve(name)).unwrap();
+        seen_by_now(&mut world.onlooker);
+    }
+    console.send(&query("pause")).unwrap();
+    seen_by_now(&mut world.onlooker);
+    world.holder.run("commit");
+    assert!(!console.until(b'Z').unwrap().failed());
+    for (name, client) in names.iter().zip(&mut clients).skip(3) {
+        client.send(&serve(name)).unwrap();
+        seen_by_now(&mut world.onlooker);
+    }
+    // Longer than anybody may wait, by the database's clock.
+    world.admin.run("select pg_sleep(2.2)");
+    assert!(clients.iter().all(|client| !client.has_answer()));
+    console.run("resume");
+    for client in &mut clients {
+        let reply = client.until(b'Z').unwrap();
+        assert!(!reply.failed(), "{reply:?}");
+    }
+    assert_eq!(served(&mut world.admin), names);
 }

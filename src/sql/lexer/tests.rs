@@ -1,6 +1,9 @@
 //! Each rule of H16 and of scan.l, by example.
 
-use super::{Kind, Lexer};
+use proptest::prelude::{ProptestConfig, Strategy, any, prop, prop_oneof, proptest};
+use proptest::sample::select;
+
+use super::{Kind, Lexer, Token};
 
 /// The tokens as `kind:text`, standard-conforming.
 fn lex(text: &str) -> Vec<String> {
@@ -206,6 +209,114 @@ fn any_bytes_end() {
                 assert!(token.kind != Kind::Unterminated || last == text.len());
             }
         }
+    }
+}
+
+#[test]
+fn each_byte_alone() {
+    for byte in 0..=u8::MAX {
+        let expected = match byte {
+            b'\t'..=b'\r' | b' ' => None,
+            b'a'..=b'z' | b'A'..=b'Z' | b'_' | 0x80.. => Some(Kind::Word),
+            b'0'..=b'9' => Some(Kind::Number),
+            b'\'' | b'"' => Some(Kind::Unterminated),
+            b'.' => Some(Kind::Dot),
+            b',' => Some(Kind::Comma),
+            b';' => Some(Kind::Semicolon),
+            b'(' => Some(Kind::Open),
+            b')' => Some(Kind::Close),
+            _ if b"~!@#^&|`?%+-*/<>=".contains(&byte) => Some(Kind::Operator),
+            _ => Some(Kind::Other),
+        };
+        for standard_conforming in [true, false] {
+            let mut tokens = Lexer::new(std::slice::from_ref(&byte), standard_conforming);
+            assert_eq!(tokens.next().map(|token| token.kind), expected, "{byte}");
+            assert_eq!(tokens.next(), None);
+        }
+    }
+}
+
+/// Texts of what the lexer knows of, and of any bytes.
+pub(crate) fn texts() -> impl Strategy<Value = Vec<u8>> {
+    const PARTS: &[&str] = &[
+        "select ",
+        "FROM ",
+        "a",
+        "_a$1",
+        "abcdefg ",
+        "ABCDEFGH",
+        "pgbench_accounts",
+        "\u{e9}",
+        "uescape ",
+        "'",
+        "''",
+        "'x'",
+        "'a' \n",
+        "N'",
+        "E'",
+        "e'\\",
+        "\\'",
+        "U&'",
+        "u&\"",
+        "B'01'",
+        "x'1F' ",
+        "\"",
+        "$",
+        "$$",
+        "$a$",
+        "$1",
+        "--",
+        "/*",
+        "*/",
+        "/",
+        "-",
+        "+",
+        "<=",
+        "@",
+        "::",
+        ":=",
+        ":",
+        ".",
+        "..",
+        "1",
+        "23456789 ",
+        "1.5",
+        "1e5",
+        "1e+",
+        "0x1F",
+        "1_0",
+        "(",
+        ")",
+        ",",
+        ";",
+        "[",
+        " ",
+        "  ",
+        "\n",
+        "\x0b",
+    ];
+    let part = prop_oneof![
+        8 => select(PARTS).prop_map(|part| part.as_bytes().to_vec()),
+        1 => any::<u8>().prop_filter("IN would begin a list", |byte| *byte | 0x20 != b'i').prop_map(|byte| vec![byte]),
+    ];
+    prop::collection::vec(part, 0..16).prop_map(|parts| parts.concat())
+}
+
+proptest! {
+    #![proptest_config(ProptestConfig::with_cases(10_000))]
+
+    /// Some bytes are looked at eight at a time, which goes otherwise at the end of a text.
+    #[test]
+    fn what_stands_around_a_text_does_not_matter(text in texts(), before in 0..9_usize, standard in any::<bool>()) {
+        let around = [&b" ".repeat(before), &*text, b"                "].concat();
+        let moved = |token: Token| Token {
+            kind: token.kind,
+            start: token.start - before,
+            end: (token.end - before).min(text.len()),
+        };
+        let alone: Vec<_> = Lexer::new(&text, standard).collect();
+        let inside: Vec<_> = Lexer::new(&around, standard).map(moved).collect();
+        assert_eq!(alone, inside, "{}", String::from_utf8_lossy(&text));
     }
 }
 

@@ -1,6 +1,10 @@
 //! Texts and their shapes.
 
+use proptest::prelude::{ProptestConfig, any, proptest};
+
 use super::{Shaper, is_moment};
+use crate::sql::lexer::tests::texts;
+use crate::sql::lexer::{Kind, Lexer};
 
 fn shape(text: &str) -> String {
     String::from_utf8(Shaper::default().read(text.as_bytes(), true).shape.to_vec()).unwrap()
@@ -202,4 +206,90 @@ fn moments_in_parameters() {
     array.extend(b"now");
     assert!(is_moment(&array));
     assert!(!is_moment(b"") && !is_moment(b"2024-01-01") && !is_moment(&[0, 0, 0, 5]));
+}
+
+/// The shape of a text without lists, its key, and how many statements it has: token by token.
+fn plainly(text: &[u8], standard: bool) -> (Vec<u8>, Vec<u8>, u8) {
+    let (mut shape, mut key, mut statements) = (Vec::new(), Vec::new(), 0);
+    // What the key gets when a token follows that is no semicolon.
+    let (mut waiting, mut last_end, mut between) = (Vec::new(), 0, true);
+    for token in Lexer::new(text, standard) {
+        let raw = &text[token.start..token.end];
+        let gap = &text[last_end..token.start];
+        let comment = gap.iter().any(|byte| b"-/".contains(byte));
+        if statements > 0 {
+            waiting.extend_from_slice(if comment { b" " } else { gap });
+        }
+        last_end = token.end;
+        waiting.extend_from_slice(raw);
+        if token.kind == Kind::Semicolon {
+            between = true;
+            if statements == 0 {
+                waiting.clear();
+            }
+            continue;
+        }
+        key.append(&mut waiting);
+        if between {
+            if statements > 0 {
+                shape.extend_from_slice(b"; ");
+            }
+            statements = 2.min(statements + 1);
+            between = false;
+        }
+        match token.kind {
+            Kind::Word => shape.extend(raw.to_ascii_lowercase()),
+            Kind::Number => shape.push(b'0'),
+            Kind::Param => shape.push(b'$'),
+            Kind::Unterminated => {}
+            Kind::Text | Kind::TextEscape | Kind::TextUnicode | Kind::TextDollar | Kind::Bits => {
+                shape.push(b'\'');
+            }
+            _ => shape.extend_from_slice(raw),
+        }
+        shape.push(b' ');
+    }
+    (shape, key, statements)
+}
+
+#[test]
+fn long_texts_and_short_ones_in_turn() {
+    let mut shaper = Shaper::default();
+    let long = "select \"quoted as long as it can be\", abcdefghijklmnop+1 ;".repeat(3_000);
+    for text in [
+        long.as_str(),
+        "a",
+        "",
+        long.as_str(),
+        "abcdefgh",
+        "abcdefghi",
+    ] {
+        let found = shaper.read(text.as_bytes(), true);
+        let (shape, key, statements) = plainly(text.as_bytes(), true);
+        assert!(
+            found.shape == shape && found.text == key,
+            "{} bytes",
+            text.len()
+        );
+        assert_eq!(found.statements, statements);
+    }
+}
+
+proptest! {
+    #![proptest_config(ProptestConfig::with_cases(10_000))]
+
+    #[test]
+    fn shapes_are_made_token_by_token(text in texts(), standard in any::<bool>()) {
+        let mut shaper = Shaper::default();
+        let found = shaper.read(&text, standard);
+        let (shape, key, statements) = plainly(&text, standard);
+        let text = String::from_utf8_lossy(&text);
+        assert_eq!(String::from_utf8_lossy(found.shape), String::from_utf8_lossy(&shape), "{text}");
+        assert_eq!(String::from_utf8_lossy(found.text), String::from_utf8_lossy(&key), "{text}");
+        assert_eq!(found.statements, statements);
+        let odd = text.contains('\0') || text.contains('\x0b');
+        let open = Lexer::new(text.as_bytes(), standard).any(|token| token.kind == Kind::Unterminated);
+        let utf8 = !text.contains('\u{fffd}');
+        assert_eq!(found.broken, odd || open || !utf8, "{text}");
+    }
 }
