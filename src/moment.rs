@@ -1,6 +1,7 @@
 //! Moments as numbers, so that an atomic can hold one, and as what people read.
 
-use std::cell::Cell;
+use std::cell::{Cell, RefCell};
+use std::fmt;
 use std::sync::LazyLock;
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
@@ -48,15 +49,42 @@ pub fn written(number: u64) -> String {
     }
     let then = SystemTime::now().checked_sub(age(number));
     let since = then.and_then(|then| then.duration_since(UNIX_EPOCH).ok());
-    utc(since.unwrap_or_default().as_secs())
+    utc(since.unwrap_or_default().as_secs(), ' ') + " UTC"
+}
+
+/// Writes the moment as `2026-01-31T23:59:59.000001Z`.
+///
+/// # Errors
+/// Those of `out`.
+pub fn stamp(out: &mut impl fmt::Write, now: SystemTime) -> fmt::Result {
+    let since = now.duration_since(UNIX_EPOCH).unwrap_or_default();
+    SECOND.with_borrow_mut(|(second, text)| {
+        if *second != since.as_secs() || text.is_empty() {
+            *second = since.as_secs();
+            *text = utc(*second, 'T') + ".";
+        }
+        out.write_str(text)
+    })?;
+    let mut rest = since.subsec_micros();
+    let mut digits = *b"000000Z";
+    for digit in digits.iter_mut().take(6).rev() {
+        *digit = b'0' + u8::try_from(rest % 10).unwrap_or_default();
+        rest /= 10;
+    }
+    out.write_str(str::from_utf8(&digits).unwrap_or_default())
+}
+
+thread_local! {
+    /// The second that was written last: a log has many lines in each.
+    static SECOND: RefCell<(u64, String)> = const { RefCell::new((0, String::new())) };
 }
 
 fn micros(duration: Duration) -> u64 {
     u64::try_from(duration.as_micros()).unwrap_or(u64::MAX)
 }
 
-/// Seconds since 1970 in the Gregorian calendar.
-fn utc(seconds: u64) -> String {
+/// Seconds since 1970 in the Gregorian calendar: the date, `between`, and the time.
+fn utc(seconds: u64, between: char) -> String {
     let (days, rest) = (seconds / 86_400, seconds % 86_400);
     // Years are counted from a March, so that the leap day is a year's last; 400 years are an era.
     let days = days + 719_468;
@@ -68,7 +96,7 @@ fn utc(seconds: u64) -> String {
     let month = if month < 10 { month + 3 } else { month - 9 };
     let year = era * 400 + year + u64::from(month <= 2);
     let (hour, minute, second) = (rest / 3_600, rest / 60 % 60, rest % 60);
-    format!("{year:04}-{month:02}-{day:02} {hour:02}:{minute:02}:{second:02} UTC")
+    format!("{year:04}-{month:02}-{day:02}{between}{hour:02}:{minute:02}:{second:02}")
 }
 
 #[cfg(test)]
@@ -78,15 +106,29 @@ mod tests {
     #[test]
     fn seconds_are_dates() {
         for (seconds, date) in [
-            (0, "1970-01-01 00:00:00 UTC"),
-            (951_782_400, "2000-02-29 00:00:00 UTC"),
-            (951_868_799, "2000-02-29 23:59:59 UTC"),
-            (1_709_251_200, "2024-03-01 00:00:00 UTC"),
-            (4_107_542_399, "2100-02-28 23:59:59 UTC"),
-            (4_107_542_400, "2100-03-01 00:00:00 UTC"),
+            (0, "1970-01-01 00:00:00"),
+            (951_782_400, "2000-02-29 00:00:00"),
+            (951_868_799, "2000-02-29 23:59:59"),
+            (1_709_251_200, "2024-03-01 00:00:00"),
+            (4_107_542_399, "2100-02-28 23:59:59"),
+            (4_107_542_400, "2100-03-01 00:00:00"),
         ] {
-            assert_eq!(utc(seconds), date);
+            assert_eq!(utc(seconds, ' '), date);
         }
+    }
+
+    #[test]
+    fn lines_have_their_microsecond() {
+        let written = |micros| {
+            let mut text = String::new();
+            let then = UNIX_EPOCH + Duration::from_micros(micros);
+            stamp(&mut text, then).unwrap();
+            text
+        };
+        assert_eq!(written(0), "1970-01-01T00:00:00.000000Z");
+        assert_eq!(written(7), "1970-01-01T00:00:00.000007Z");
+        assert_eq!(written(951_868_799_999_999), "2000-02-29T23:59:59.999999Z");
+        assert_eq!(written(951_868_800_120_000), "2000-03-01T00:00:00.120000Z");
     }
 
     #[tokio::test(start_paused = true)]

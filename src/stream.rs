@@ -22,15 +22,35 @@ pub enum Stream {
     Accepted(Box<server::TlsStream<TcpStream>>),
     /// TLS in which we are the client: an upstream's connection.
     Dialled(Box<client::TlsStream<TcpStream>>),
+    /// TCP in clear, of which more has been read than was asked for.
+    Ahead(Box<Ahead>),
+}
+
+/// A connection, and what was read of it ahead: that comes first.
+#[derive(Debug)]
+pub struct Ahead {
+    tcp: TcpStream,
+    bytes: Vec<u8>,
+    used: usize,
+}
+
+impl Ahead {
+    fn rest(&self) -> &[u8] {
+        self.bytes.get(self.used..).unwrap_or_default()
+    }
 }
 
 macro_rules! each {
     ($self:expr, $io:ident => $body:expr) => {
-        match $self.get_mut() {
+        match $self {
             Stream::Tcp($io) => $body,
             Stream::Unix($io) => $body,
             Stream::Accepted($io) => $body,
             Stream::Dialled($io) => $body,
+            Stream::Ahead(ahead) => {
+                let $io = &mut ahead.tcp;
+                $body
+            }
         }
     };
 }
@@ -41,7 +61,16 @@ impl AsyncRead for Stream {
         cx: &mut Context<'_>,
         buf: &mut ReadBuf<'_>,
     ) -> Poll<io::Result<()>> {
-        each!(self, io => Pin::new(io).poll_read(cx, buf))
+        let stream = self.get_mut();
+        if let Self::Ahead(ahead) = stream
+            && !ahead.rest().is_empty()
+        {
+            let count = ahead.rest().len().min(buf.remaining());
+            buf.put_slice(ahead.rest().get(..count).unwrap_or_default());
+            ahead.used += count;
+            return Poll::Ready(Ok(()));
+        }
+        each!(stream, io => Pin::new(io).poll_read(cx, buf))
     }
 }
 
@@ -51,7 +80,7 @@ impl AsyncWrite for Stream {
         cx: &mut Context<'_>,
         buf: &[u8],
     ) -> Poll<io::Result<usize>> {
-        each!(self, io => Pin::new(io).poll_write(cx, buf))
+        each!(self.get_mut(), io => Pin::new(io).poll_write(cx, buf))
     }
 
     fn poll_write_vectored(
@@ -59,23 +88,35 @@ impl AsyncWrite for Stream {
         cx: &mut Context<'_>,
         bufs: &[io::IoSlice<'_>],
     ) -> Poll<io::Result<usize>> {
-        each!(self, io => Pin::new(io).poll_write_vectored(cx, bufs))
+        each!(self.get_mut(), io => Pin::new(io).poll_write_vectored(cx, bufs))
     }
 
     fn poll_flush(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
-        each!(self, io => Pin::new(io).poll_flush(cx))
+        each!(self.get_mut(), io => Pin::new(io).poll_flush(cx))
     }
 
     fn poll_shutdown(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
-        each!(self, io => Pin::new(io).poll_shutdown(cx))
+        each!(self.get_mut(), io => Pin::new(io).poll_shutdown(cx))
     }
 
     fn is_write_vectored(&self) -> bool {
-        matches!(self, Self::Tcp(_) | Self::Unix(_))
+        matches!(self, Self::Tcp(_) | Self::Unix(_) | Self::Ahead(_))
     }
 }
 
 impl Stream {
+    /// A connection in clear of which `bytes` have been read, and not been used.
+    pub fn ahead(tcp: TcpStream, bytes: &[u8]) -> Self {
+        if bytes.is_empty() {
+            return Self::Tcp(tcp);
+        }
+        Self::Ahead(Box::new(Ahead {
+            tcp,
+            bytes: bytes.to_vec(),
+            used: 0,
+        }))
+    }
+
     /// Whether the socket has bytes, or its end, to be read: asked of the system itself, which may
     /// know of more than the runtime has been told.
     pub fn has_input(&self) -> bool {
@@ -85,6 +126,10 @@ impl Stream {
             Self::Unix(unix) => SockRef::from(unix).peek(&mut byte),
             Self::Accepted(tls) => SockRef::from(tls.get_ref().0).peek(&mut byte),
             Self::Dialled(tls) => SockRef::from(tls.get_ref().0).peek(&mut byte),
+            Self::Ahead(ahead) if ahead.rest().is_empty() => {
+                SockRef::from(&ahead.tcp).peek(&mut byte)
+            }
+            Self::Ahead(_) => return true,
         };
         !matches!(peeked, Err(error) if error.kind() == io::ErrorKind::WouldBlock)
     }
@@ -97,6 +142,9 @@ impl Stream {
             Self::Unix(_) => return std::future::pending().await,
             Self::Accepted(tls) => tls.get_ref().0,
             Self::Dialled(tls) => tls.get_ref().0,
+            Self::Ahead(ahead) if ahead.rest().is_empty() => &ahead.tcp,
+            // It has said something.
+            Self::Ahead(_) => return std::future::pending().await,
         };
         match tcp.peek(&mut [0; 1]).await {
             Ok(0) | Err(_) => {}
@@ -120,13 +168,14 @@ impl Stream {
             Self::Unix(_) => None,
             Self::Accepted(tls) => Some(tls.get_ref().0),
             Self::Dialled(tls) => Some(tls.get_ref().0),
+            Self::Ahead(ahead) => Some(&ahead.tcp),
         }
     }
 
     /// Protocol and cipher, if the bytes are encrypted.
     pub fn tls(&self) -> Option<Box<str>> {
         let (protocol, suite) = match self {
-            Self::Tcp(_) | Self::Unix(_) => return None,
+            Self::Tcp(_) | Self::Unix(_) | Self::Ahead(_) => return None,
             Self::Accepted(tls) => {
                 let tls = tls.get_ref().1;
                 (tls.protocol_version(), tls.negotiated_cipher_suite())
@@ -148,5 +197,34 @@ impl Stream {
     /// Whether the bytes are encrypted.
     pub fn is_tls(&self) -> bool {
         matches!(self, Self::Accepted(_) | Self::Dialled(_))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
+    use tokio::net::TcpListener;
+
+    use super::*;
+
+    #[tokio::test]
+    async fn what_was_read_ahead_comes_first() {
+        let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+        let address = listener.local_addr().unwrap();
+        let mut peer = TcpStream::connect(address).await.unwrap();
+        let (tcp, _) = listener.accept().await.unwrap();
+        let mut stream = Stream::ahead(tcp, b"read ");
+        assert!(
+            stream.has_input(),
+            "nothing has come, but something is here"
+        );
+        let mut two = [0; 2];
+        stream.read_exact(&mut two).await.unwrap();
+        assert_eq!(&two, b"re");
+        peer.write_all(b"later").await.unwrap();
+        peer.shutdown().await.unwrap();
+        let mut rest = String::new();
+        stream.read_to_string(&mut rest).await.unwrap();
+        assert_eq!(rest, "ad later");
     }
 }

@@ -25,14 +25,21 @@ pub(super) struct Running(watch::Sender<usize>);
 
 impl Running {
     pub(super) fn new(count: &watch::Sender<usize>) -> Self {
-        count.send_modify(|running| *running += 1);
+        // Only those who wait for none to be left are waiting.
+        let _told = count.send_if_modified(|running| {
+            *running += 1;
+            false
+        });
         Self(count.clone())
     }
 }
 
 impl Drop for Running {
     fn drop(&mut self) {
-        self.0.send_modify(|running| *running -= 1);
+        let _told = self.0.send_if_modified(|running| {
+            *running -= 1;
+            *running == 0
+        });
     }
 }
 

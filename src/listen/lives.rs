@@ -15,13 +15,15 @@ use crate::admin::console::Console;
 use crate::cache::generation::WriteSet;
 use crate::limits::Counted;
 use crate::metrics::logins::Failure;
-use crate::pool::{LeaseError, upstream};
+use crate::pool::startups::Effect;
+use crate::pool::valve::Valve;
+use crate::pool::{LeaseError, Pool, upstream};
 use crate::session::Session;
 use crate::session::cancel::{DRAIN, Handle, KILL, Registered, Waits};
 use crate::session::census::{Purpose, Who};
 use crate::session::end::End;
 use crate::session::greet::Login;
-use crate::session::open::Refused;
+use crate::session::open::{Refused, effect_of, known_effect};
 use crate::session::replication;
 use crate::stream::Stream;
 use crate::wire::error::PgError;
@@ -71,36 +73,27 @@ impl Door {
         rules: Arc<Rules>,
         running: Running,
     ) -> Option<Alive> {
+        let is_console = rules.admin.is_console(&login.database);
+        if !is_console && login.replication == Replication::Off {
+            return self.open(login, rules, running).await;
+        }
         let peer = Some(login.peer);
         let (user, database) = (login.user.clone(), login.database.clone());
-        let end = if rules.admin.is_console(&login.database) {
+        // Boxed, as these are rare, and every client would have to carry them.
+        let end = if is_console {
             // Nobody waits for the console's clients when the process ends.
             let _running = Running::new(&self.consoles_running);
             drop(running);
-            self.console(login, rules).await
-        } else if login.replication != Replication::Off {
-            self.replicate(login, rules).await
+            Box::pin(self.console(login, rules)).await
         } else {
-            match self.open(login, rules).await {
-                Ok((session, counted)) => {
-                    return Some(Alive {
-                        session,
-                        counted,
-                        running,
-                    });
-                }
-                Err(end) => end,
-            }
+            Box::pin(self.replicate(login, rules)).await
         };
         ended(peer, (&user, &database), &end);
         None
     }
 
-    async fn open(
-        &self,
-        login: Box<Login>,
-        rules: Arc<Rules>,
-    ) -> Result<(Box<Session>, [Counted; 2]), End> {
+    /// Starts a client's session.
+    async fn open(&self, login: Box<Login>, rules: Arc<Rules>, running: Running) -> Option<Alive> {
         let (user, database) = (&login.user, &login.database);
         let prepared = self.count(user, database, &rules).and_then(|counted| {
             let found = self.pools.find(database, user, &login.credential)?;
@@ -108,44 +101,73 @@ impl Door {
             registered.handle().joins(&found.pool);
             Ok((counted, found, registered))
         });
+        drop(rules);
         let (counted, found, registered) = match prepared {
             Ok(prepared) => prepared,
-            Err(error) => return Err(self.refuse(login.stream, login.pending, error.into()).await),
+            Err(error) => return Box::pin(self.turned_down(login, error.into())).await,
         };
-        self.wait_for_resume(&login, registered.handle()).await?;
-        let last_call = self.last_call.load(Ordering::Acquire);
-        let caching = self.caching.as_ref();
-        let who = registered.handle().who();
+        let handle = registered.handle();
+        let (effect, last_call) = match self.effect(&login, &found.pool, handle).await {
+            Ok(effect) => effect,
+            Err(End::Refused(refused)) => {
+                found.pool.metrics.errors.count_frames(&refused.frame);
+                return Box::pin(self.turned_down(login, *refused)).await;
+            }
+            Err(end) => {
+                ended(Some(login.peer), (user, database), &end);
+                return None;
+            }
+        };
+        let who = handle.who();
         let names = || (Arc::clone(&who.database), Arc::clone(&who.user));
+        let caching = self.caching.as_ref();
         let caching = caching.map(|shared| shared.join(&found.pool, names()));
-        let found = (found, caching);
-        let Login {
-            stream,
-            pending,
-            settings,
-            ..
-        } = *login;
-        let metrics = Arc::clone(&found.0.pool.metrics);
-        let handle = Arc::clone(registered.handle());
+        let client = (login.stream, login.pending);
+        let session = Session::open(client, effect, (found, caching), registered);
+        if last_call {
+            session.drain();
+        }
+        Some(Alive {
+            session,
+            counted,
+            running,
+        })
+    }
+
+    /// What the client's parameters come to, and whether it is told to go as soon as it is in: known for
+    /// all but the first of a kind, once its database is not paused.
+    async fn effect(
+        &self,
+        login: &Login,
+        pool: &Arc<Pool>,
+        handle: &Arc<Handle>,
+    ) -> Result<(Effect, bool), End> {
+        let valve = self.pools.valve(&login.database);
+        if valve.is_paused() {
+            Box::pin(wait_for_resume(&valve, login, handle)).await?;
+        }
+        let last_call = self.last_call.load(Ordering::Acquire);
+        if let Some(effect) = known_effect(pool, &login.settings) {
+            return Ok((effect, last_call));
+        }
         handle.waits(Waits::Queue);
-        let opening = Session::open((stream, pending), &settings, found, registered);
-        let opened = tokio::select! {
+        let effect = tokio::select! {
             biased;
             () = handle.raised(KILL) => return Err(End::Killed),
-            opened = opening => opened,
+            effect = Box::pin(effect_of(pool, &login.settings)) => effect,
         };
         handle.waits(Waits::No);
-        match opened {
-            Ok(session) if last_call => {
-                session.drain();
-                Ok((session, counted))
-            }
-            Ok(session) => Ok((session, counted)),
-            Err(((stream, pending), refused)) => {
-                metrics.errors.count_frames(&refused.frame);
-                Err(self.refuse(stream, pending, refused).await)
-            }
+        match effect {
+            Ok(effect) => Ok((effect, last_call)),
+            Err(refused) => Err(End::Refused(Box::new(refused))),
         }
+    }
+
+    /// The end of a client that has logged in, and for whom there is no session.
+    async fn turned_down(&self, login: Box<Login>, refused: Refused) -> Option<Alive> {
+        let end = self.refuse(login.stream, login.pending, refused).await;
+        ended(Some(login.peer), (&login.user, &login.database), &end);
+        None
     }
 
     /// The whole life of a client of the console.
@@ -202,7 +224,10 @@ impl Door {
             Ok(prepared) => prepared,
             Err(error) => return self.refuse(login.stream, login.pending, error.into()).await,
         };
-        if let Err(end) = self.wait_for_resume(&login, registered.handle()).await {
+        let valve = self.pools.valve(&login.database);
+        if valve.is_paused()
+            && let Err(end) = wait_for_resume(&valve, &login, registered.handle()).await
+        {
             return end;
         }
         let mode: &[u8] = match login.replication {
@@ -229,23 +254,6 @@ impl Door {
                 self.refuse(login.stream, login.pending, refused).await
             }
         }
-    }
-
-    /// A client of a paused database waits before it gets its greeting.
-    async fn wait_for_resume(&self, login: &Login, handle: &Handle) -> Result<(), End> {
-        let valve = self.pools.valve(&login.database);
-        if !valve.is_paused() {
-            return Ok(());
-        }
-        handle.waits(Waits::Queue);
-        let waited = tokio::select! {
-            () = valve.opened() => Ok(()),
-            () = login.stream.closed() => Err(End::ClientClosed),
-            () = handle.raised(KILL) => Err(End::Killed),
-            () = handle.raised(DRAIN) => Err(End::Drained),
-        };
-        handle.waits(Waits::No);
-        waited
     }
 
     /// The client's place among all clients; `counted` knows its name and its database's.
@@ -278,6 +286,19 @@ impl Door {
         let _told = tokio::time::timeout(TURNED_AWAY_TIMEOUT, tell).await;
         End::Refused(Box::new(refused))
     }
+}
+
+/// A client of a paused database waits before it gets its greeting.
+async fn wait_for_resume(valve: &Valve, login: &Login, handle: &Handle) -> Result<(), End> {
+    handle.waits(Waits::Queue);
+    let waited = tokio::select! {
+        () = valve.opened() => Ok(()),
+        () = login.stream.closed() => Err(End::ClientClosed),
+        () = handle.raised(KILL) => Err(End::Killed),
+        () = handle.raised(DRAIN) => Err(End::Drained),
+    };
+    handle.waits(Waits::No);
+    waited
 }
 
 /// What a client is told that may not even look.

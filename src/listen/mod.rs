@@ -357,7 +357,8 @@ impl Door {
             Ok(Greeting::Client(login)) => return self.serve(login, rules, running).await,
             Ok(Greeting::Cancel { pid, key, stream }) => {
                 if let Ok(_permit) = self.cancels.acquire().await {
-                    self.cancel(pid, &key).await;
+                    // Boxed, for it is a connection of its own, and clients are not to carry it.
+                    Box::pin(self.cancel(pid, &key)).await;
                 }
                 drop(stream);
             }

@@ -188,7 +188,7 @@ impl TlsStream for Encrypted {
     fn channel_binding(&self) -> ChannelBinding {
         let end_point = match &self.0 {
             Stream::Dialled(stream) => tls::client::end_point(stream),
-            Stream::Tcp(_) | Stream::Unix(_) | Stream::Accepted(_) => None,
+            Stream::Tcp(_) | Stream::Unix(_) | Stream::Accepted(_) | Stream::Ahead(_) => None,
         };
         match end_point {
             Some(hash) => ChannelBinding::tls_server_end_point(hash.into()),

@@ -329,7 +329,7 @@ fn choose_binding(
     let offers = |mechanism: &str| offer.split(|b| *b == 0).any(|m| m == mechanism.as_bytes());
     let end_point = match &wire.stream {
         Stream::Dialled(stream) => tls::client::end_point(stream),
-        Stream::Tcp(_) | Stream::Unix(_) | Stream::Accepted(_) => None,
+        Stream::Tcp(_) | Stream::Unix(_) | Stream::Accepted(_) | Stream::Ahead(_) => None,
     };
     let plus = offers(SCRAM_SHA_256_PLUS);
     if plus && !wire.stream.is_tls() {

@@ -264,7 +264,7 @@ async fn connect_as(
         let stream = dial::open(host, address, &login.connector, encryption).await?;
         let encryption = match &stream {
             Stream::Dialled(_) | Stream::Accepted(_) => Encryption::Tls,
-            Stream::Tcp(_) | Stream::Unix(_) => Encryption::Clear,
+            Stream::Tcp(_) | Stream::Unix(_) | Stream::Ahead(_) => Encryption::Clear,
         };
         let place = Place(host, Some(address)).to_string();
         let mut wire = Wire::new(stream, place.clone());

@@ -2,6 +2,7 @@
 //! else others may ask of a running session, or know of it.
 
 use std::collections::HashMap;
+use std::fmt;
 use std::future::poll_fn;
 use std::net::SocketAddr;
 use std::num::NonZeroU16;
@@ -24,6 +25,9 @@ const CANCEL_TIMEOUT: Duration = Duration::from_secs(5);
 
 /// Bytes of our secret keys for protocol 3.2; 3.0 has room for four.
 const LONG_KEY_BYTES: usize = 32;
+
+/// Random bytes kept for the next keys: as many as the system gives without being interrupted.
+const RANDOM_BYTES: usize = 256;
 
 /// What others may ask of a running session. Its task looks at the flags whenever it is polled.
 #[derive(Debug)]
@@ -49,7 +53,7 @@ enum Key {
 }
 
 impl Key {
-    fn new(long: bool, random: &SystemRandom) -> Result<Self, Unspecified> {
+    fn new(long: bool, random: &mut Random) -> Result<Self, Unspecified> {
         if long {
             let mut key = Box::new([0; LONG_KEY_BYTES]);
             random.fill(&mut *key)?;
@@ -65,6 +69,44 @@ impl Key {
             Self::Short(key) => key,
             Self::Long(key) => &**key,
         }
+    }
+}
+
+/// The system's random bytes, asked for some keys at once: a system call for each client would be
+/// felt. What has been taken is wiped.
+struct Random {
+    bytes: [u8; RANDOM_BYTES],
+    used: usize,
+}
+
+impl Random {
+    fn fill(&mut self, key: &mut [u8]) -> Result<(), Unspecified> {
+        let fits = |used: usize| used..used + key.len();
+        if self.bytes.get(fits(self.used)).is_none() {
+            SystemRandom::new().fill(&mut self.bytes)?;
+            self.used = 0;
+        }
+        let taken = self.bytes.get_mut(fits(self.used)).ok_or(Unspecified)?;
+        key.copy_from_slice(taken);
+        taken.fill(0);
+        self.used += key.len();
+        Ok(())
+    }
+}
+
+impl Default for Random {
+    fn default() -> Self {
+        Self {
+            bytes: [0; RANDOM_BYTES],
+            used: RANDOM_BYTES,
+        }
+    }
+}
+
+impl fmt::Debug for Random {
+    // What is left are the keys to come.
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Random").finish_non_exhaustive()
     }
 }
 
@@ -300,21 +342,25 @@ pub struct Registry {
 struct Sessions {
     by_pid: HashMap<u32, Arc<Handle>, RandomState>,
     /// What is the same for many, and how many: never more than there are sessions.
-    sorts: HashMap<Arc<Who>, usize, RandomState>,
+    sorts: HashMap<Arc<Who>, (Arc<Who>, usize), RandomState>,
+    random: Random,
 }
 
 impl Sessions {
     /// One copy for all of them.
     fn share(&mut self, who: Who) -> Arc<Who> {
-        let known = self.sorts.get_key_value(&who);
-        let who = known.map_or_else(|| Arc::new(who), |(known, _)| Arc::clone(known));
-        *self.sorts.entry(Arc::clone(&who)).or_default() += 1;
+        if let Some((known, count)) = self.sorts.get_mut(&who) {
+            *count += 1;
+            return Arc::clone(known);
+        }
+        let who = Arc::new(who);
+        self.sorts.insert(Arc::clone(&who), (Arc::clone(&who), 1));
         who
     }
 
     fn leave(&mut self, handle: &Handle) {
         self.by_pid.remove(&handle.pid);
-        if let Some(count) = self.sorts.get_mut(&handle.who) {
+        if let Some((_, count)) = self.sorts.get_mut(&handle.who) {
             *count -= 1;
             if *count == 0 {
                 self.sorts.remove(&handle.who);
@@ -366,9 +412,9 @@ impl Registry {
         who: Who,
         peer: Option<SocketAddr>,
     ) -> Result<Registered, Unspecified> {
-        let key = Key::new(long, &SystemRandom::new())?;
         let peer = Peer::new(peer);
         let mut sessions = self.sessions();
+        let key = Key::new(long, &mut sessions.random)?;
         let pid = loop {
             // No secret, that is the key. Positive, as some drivers read it as signed.
             let any = fastrand::u32(..) >> 1;
@@ -430,5 +476,27 @@ impl Registry {
 
     fn sessions(&self) -> MutexGuard<'_, Sessions> {
         self.sessions.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::collections::HashSet;
+
+    use super::*;
+
+    #[test]
+    fn no_random_byte_is_given_twice() {
+        let mut random = Random::default();
+        let mut seen = HashSet::new();
+        // Both lengths in turn do not fit into what is asked for at once.
+        for round in 0..64 {
+            let mut key = vec![0; if round % 2 == 0 { 4 } else { LONG_KEY_BYTES }];
+            random.fill(&mut key).unwrap();
+            let used = random.used;
+            assert!(random.bytes[..used].iter().all(|byte| *byte == 0));
+            assert!(key.iter().any(|byte| *byte != 0) && seen.insert(key));
+        }
+        assert!(random.fill(&mut [0; RANDOM_BYTES + 1]).is_err());
     }
 }

@@ -27,21 +27,29 @@ impl Session {
             end.farewell(&mut words);
         }
         self.trace_unanswered(&words);
-        self.release_upstream(end).await;
+        // Boxed, for hardly anybody leaves with an upstream, or without good-bye.
+        if self.held.is_some() {
+            Box::pin(self.release_upstream(end)).await;
+        }
         self.pool.metrics.errors.count_frames(&words);
         self.client.out.buffer().append(&mut words);
         // A client in clear that went by itself, and has all that was for it, is not told of an end.
         let left = matches!(end, End::Terminated | End::ClientClosed);
         if !left || self.client.stream.is_tls() || !self.client.out.is_empty() {
-            let words = async {
-                // The client may have gone; then nobody misses them.
-                if self.client.flush().await.is_ok() {
-                    let _closed: std::io::Result<()> = self.client.stream.shutdown().await;
-                }
-            };
-            let _late = tokio::time::timeout(LAST_WORDS_TIMEOUT, words).await;
+            Box::pin(self.last_words()).await;
         }
         self.client.tally(&self.pool.metrics);
+    }
+
+    /// Sends what is queued, and closes.
+    async fn last_words(&mut self) {
+        let words = async {
+            // The client may have gone; then nobody misses them.
+            if self.client.flush().await.is_ok() {
+                let _closed: std::io::Result<()> = self.client.stream.shutdown().await;
+            }
+        };
+        let _late = tokio::time::timeout(LAST_WORDS_TIMEOUT, words).await;
     }
 
     /// Spans of what has not been answered.

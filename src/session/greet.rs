@@ -13,6 +13,7 @@ use std::collections::BTreeMap;
 use std::future::Future;
 use std::io;
 use std::net::SocketAddr;
+use std::pin::pin;
 use std::time::Duration;
 
 use tokio::net::TcpStream;
@@ -137,19 +138,23 @@ pub async fn greet<U: Upstreams>(
     gate: &Gate<'_, U>,
 ) -> Result<Greeting, GreetError> {
     let deadline = Instant::now() + gate.login_timeout;
-    let opening = Box::pin(open::open(tcp, gate.tls));
     // As in Postgres, whoever is too slow for its first packet is not worth an answer.
-    let opened = tokio::time::timeout_at(deadline, opening)
-        .await
-        .map_err(|_elapsed| GreetError::TimedOut)??;
+    let opened = {
+        let opening = pin!(open::open(tcp, gate.tls));
+        let opened = tokio::time::timeout_at(deadline, opening).await;
+        opened.map_err(|_elapsed| GreetError::TimedOut)??
+    };
     let (mut client, startup) = match opened {
         open::Opened::Cancel { pid, key, stream } => {
             return Ok(Greeting::Cancel { pid, key, stream });
         }
         open::Opened::Startup { client, startup } => (client, startup),
     };
-    let logging_in = Box::pin(login::log_in(&mut client, &startup, peer, gate));
-    let result = match tokio::time::timeout_at(deadline, logging_in).await {
+    let logging_in = {
+        let logging_in = pin!(login::log_in(&mut client, &startup, peer, gate));
+        tokio::time::timeout_at(deadline, logging_in).await
+    };
+    let result = match logging_in {
         Ok(result) => result,
         Err(_elapsed) => {
             let error = PgError::fatal("57014", "canceling authentication due to timeout")
@@ -170,7 +175,7 @@ pub async fn greet<U: Upstreams>(
             pending: client.out,
             stream: client.stream,
         }))),
-        Err(error) => Err(told(client, error).await),
+        Err(error) => Err(Box::pin(told(client, error)).await),
     }
 }
 
@@ -178,7 +183,7 @@ pub async fn greet<U: Upstreams>(
 /// answer to its request for TLS (CVE-2024-10977). A cancel is not refused: a client that is in, perhaps
 /// one of those that are too many, is waiting for it.
 pub async fn turn_away(tcp: TcpStream, tls: &Acceptor, refusal: PgError) -> Option<Greeting> {
-    match Box::pin(open::open(tcp, tls)).await {
+    match open::open(tcp, tls).await {
         Ok(open::Opened::Cancel { pid, key, stream }) => {
             Some(Greeting::Cancel { pid, key, stream })
         }

@@ -1,5 +1,6 @@
 //! From a client that has proven who it is to a session: the greeting it gets.
 
+use std::cell::RefCell;
 use std::sync::Arc;
 
 use super::Session;
@@ -57,31 +58,23 @@ impl From<LeaseError> for Refused {
 }
 
 impl Session {
-    /// Starts a session on a connection whose client is let in: what is still to be sent to it goes
-    /// first, then the upstream's parameters, the cancel key, and that it may begin.
-    ///
-    /// # Errors
-    /// The stream comes back with what is still to be sent, and what its client has to be told then.
-    pub async fn open(
+    /// Starts a session on a connection whose client is let in, under what its parameters come to: what is
+    /// still to be sent to it goes first, then the upstream's parameters, the cancel key, and that it may
+    /// begin.
+    pub fn open(
         (stream, pending): (Stream, Vec<u8>),
-        startup: &[Parameter],
+        (settings, reported): Effect,
         (found, caching): (Found, Option<Arc<Caching>>),
         registered: Registered,
-    ) -> Result<Box<Self>, ((Stream, Vec<u8>), Refused)> {
-        let (settings, reported) = match effect_of(&found.pool, startup).await {
-            Ok(effect) => effect,
-            Err(refused) => return Err(((stream, pending), refused)),
-        };
+    ) -> Box<Self> {
         let mut client = Client::new(stream);
         let out = client.out.buffer();
         out.extend_from_slice(&pending);
-        for (name, value) in reported.iter() {
-            frame::push(out, b'S', &[name, b"\0", value, b"\0"]);
-        }
+        push_reported(out, &reported);
         let (pid, key) = registered.key_data();
         frame::push(out, b'K', &[&pid.to_be_bytes(), key]);
         frame::push(out, b'Z', &[b"I"]);
-        Ok(Box::new(Self {
+        Box::new(Self {
             client,
             state: State::new(settings, reported),
             held: None,
@@ -95,15 +88,52 @@ impl Session {
             caching,
             asking: None,
             waiting: None,
-        }))
+        })
     }
 }
 
-/// The settings that the start-up parameters come to, and what is reported under them.
+/// What is reported, and the frames that report it.
+type Written = (Arc<Reported>, Box<[u8]>);
+
+thread_local! {
+    // One for each thread: clients of several databases that take turns are greeted as the first was.
+    static LATEST: RefCell<Option<Written>> = const { RefCell::new(None) };
+}
+
+/// Appends a ParameterStatus for each value: as they were written for the client before, if it was told
+/// the same.
+fn push_reported(out: &mut Vec<u8>, reported: &Arc<Reported>) {
+    LATEST.with_borrow_mut(|latest| match latest {
+        Some((of, frames)) if Arc::ptr_eq(of, reported) => out.extend_from_slice(frames),
+        _ => {
+            let start = out.len();
+            for (name, value) in reported.iter() {
+                frame::push(out, b'S', &[name, b"\0", value, b"\0"]);
+            }
+            let frames = out.get(start..).unwrap_or_default();
+            *latest = Some((Arc::clone(reported), frames.into()));
+        }
+    });
+}
+
+/// The settings that the start-up parameters come to, and what is reported under them, if an earlier
+/// client with the same ones has had it found out.
+pub fn known_effect(pool: &Pool, startup: &[Parameter]) -> Option<Effect> {
+    let (settings, reported) = pool.startups().find(&key_of(startup))?;
+    let greeting = pool.greeting()?;
+    // What came to the defaults did so under this greeting, or one like it.
+    let holds = !settings.is_empty() || Arc::ptr_eq(&reported, &greeting) || *reported == *greeting;
+    holds.then_some((settings, reported))
+}
+
+/// The same, found out if it is not known.
 ///
 /// Parameters other than the defaults are tried on an upstream, because only it knows whether they
 /// are valid and how it spells them; the next client with the same ones pays no round trip.
-async fn effect_of(pool: &Arc<Pool>, startup: &[Parameter]) -> Result<Effect, Refused> {
+///
+/// # Errors
+/// What the client has to be told.
+pub async fn effect_of(pool: &Arc<Pool>, startup: &[Parameter]) -> Result<Effect, Refused> {
     let greeting = match pool.greeting() {
         Some(greeting) => greeting,
         None => {
@@ -113,13 +143,10 @@ async fn effect_of(pool: &Arc<Pool>, startup: &[Parameter]) -> Result<Effect, Re
             reported
         }
     };
-    let key = key_of(startup);
-    if let Some((settings, reported)) = pool.startups().find(&key)
-        // What came to the defaults did so under this greeting, or one like it.
-        && (!settings.is_empty() || Arc::ptr_eq(&reported, &greeting) || *reported == *greeting)
-    {
-        return Ok((settings, reported));
+    if let Some(effect) = known_effect(pool, startup) {
+        return Ok(effect);
     }
+    let key = key_of(startup);
     let mut settings = Settings::default();
     for (name, value) in startup {
         let name = String::from_utf8_lossy(name).to_ascii_lowercase();

@@ -6,11 +6,12 @@ use std::sync::Arc;
 
 use arc_swap::ArcSwap;
 use rustls::pki_types::CertificateDer;
-use rustls::server::{NoServerSessionStorage, WebPkiClientVerifier};
+use rustls::server::{self, NoServerSessionStorage, WebPkiClientVerifier};
 use rustls::{RootCertStore, ServerConfig};
+use tokio::io::AsyncWriteExt as _;
 use tokio::net::TcpStream;
-use tokio_rustls::TlsAcceptor;
 use tokio_rustls::server::TlsStream;
+use tokio_rustls::{LazyConfigAcceptor, StartHandshake, TlsAcceptor};
 
 use super::{ALPN, Error, certificate, load_certificates, load_key, provider};
 use crate::config::{ListenTls, TlsMode};
@@ -72,16 +73,37 @@ impl Acceptor {
 }
 
 impl Identity {
-    /// The server's part of the handshake. ALPN, where the client offers any, must be `postgresql`.
+    /// The server's part of the handshake, of which `begun` has been read. ALPN, where the client offers
+    /// any, must be `postgresql`.
     ///
     /// Not cancel safe: the socket is lost with the future.
     ///
     /// # Errors
     /// What the handshake failed of.
-    pub async fn accept(&self, tcp: TcpStream) -> io::Result<TlsStream<TcpStream>> {
-        TlsAcceptor::from(Arc::clone(&self.config))
-            .accept(tcp)
-            .await
+    pub async fn accept(
+        &self,
+        mut tcp: TcpStream,
+        mut begun: &[u8],
+    ) -> io::Result<TlsStream<TcpStream>> {
+        let config = Arc::clone(&self.config);
+        if begun.is_empty() {
+            return TlsAcceptor::from(config).accept(tcp).await;
+        }
+        let mut acceptor = server::Acceptor::default();
+        while !begun.is_empty() {
+            acceptor.read_tls(&mut begun)?;
+        }
+        let hello = match acceptor.accept() {
+            Ok(Some(hello)) => StartHandshake::from_parts(hello, tcp),
+            Ok(None) => LazyConfigAcceptor::new(acceptor, tcp).await?,
+            Err((error, mut alert)) => {
+                let mut words = Vec::new();
+                alert.write_all(&mut words)?;
+                tcp.write_all(&words).await?;
+                return Err(io::Error::new(io::ErrorKind::InvalidData, error));
+            }
+        };
+        hello.into_stream(config).await
     }
 
     /// The `tls-server-end-point` hash of our certificate; `None` where it is not defined, and
@@ -178,7 +200,7 @@ fn load_identity(
 /// in an ErrorResponse with SQLSTATE and hint, as in Postgres, rather than in a TLS alert.
 fn client_verifier(
     client_ca: &[CertificateDer<'static>],
-) -> Result<Arc<dyn rustls::server::danger::ClientCertVerifier>, Error> {
+) -> Result<Arc<dyn server::danger::ClientCertVerifier>, Error> {
     let mut roots = RootCertStore::empty();
     for certificate in client_ca {
         roots

@@ -88,7 +88,7 @@ async fn shake(acceptor: &Acceptor, connector: &Connector, host: &str) -> io::Re
         },
         async {
             let (tcp, _) = listener.accept().await?;
-            let mut stream = identity.accept(tcp).await?;
+            let mut stream = identity.accept(tcp, &[]).await?;
             stream.write_u8(7).await?;
             stream.flush().await?;
             Ok::<_, io::Error>(stream)

@@ -82,7 +82,7 @@ impl Client {
     /// Sends a last message and closes.
     pub(super) async fn tell(&mut self, encode: impl FnOnce(&mut Vec<u8>)) {
         encode(&mut self.out);
-        tell(&mut self.stream, &self.out).await;
+        Box::pin(tell(&mut self.stream, &self.out)).await;
     }
 }
 
@@ -101,6 +101,7 @@ async fn tell<S: AsyncWrite + Unpin>(stream: &mut S, bytes: &[u8]) {
 pub(super) async fn refuse<S: AsyncWrite + Unpin>(stream: &mut S, error: PgError) -> GreetError {
     let mut out = Vec::new();
     error.encode(&mut out);
-    tell(stream, &out).await;
+    // Boxed, or those who are not refused would carry it.
+    Box::pin(tell(stream, &out)).await;
     GreetError::Refused(error)
 }

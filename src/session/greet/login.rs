@@ -20,6 +20,9 @@ use crate::wire::scram::{self, Keys};
 use crate::wire::startup::Startup;
 use crate::wire::trouble;
 
+/// The whole frame.
+const AUTHENTICATION_OK: [u8; 9] = *b"R\0\0\0\x08\0\0\0\0";
+
 /// Lets a client in: queues AuthenticationOk and says with what it can log in upstream.
 ///
 /// # Errors
@@ -37,15 +40,16 @@ pub(super) async fn log_in<U: Upstreams>(
         peer,
         gate,
     };
+    // Boxed where there is something to wait for: those who have nothing to prove need not carry it.
     let credential = match gate.users.mode() {
         AuthMode::Trust => attempt.trust()?,
         AuthMode::Cert => attempt.certificate(client)?,
-        AuthMode::Password => attempt.clear_text(client).await?,
-        AuthMode::Md5 => attempt.md5(client).await?,
-        AuthMode::Scram => attempt.scram(client).await?,
-        AuthMode::Passthrough => attempt.pass_through(client).await?,
+        AuthMode::Password => Box::pin(attempt.clear_text(client)).await?,
+        AuthMode::Md5 => Box::pin(attempt.md5(client)).await?,
+        AuthMode::Scram => Box::pin(attempt.scram(client)).await?,
+        AuthMode::Passthrough => Box::pin(attempt.pass_through(client)).await?,
     };
-    client.queue(&Authentication::Ok)?;
+    client.out.extend_from_slice(&AUTHENTICATION_OK);
     Ok(credential)
 }
 
@@ -145,7 +149,7 @@ impl<U: Upstreams> Attempt<'_, '_, U> {
     fn certificate(&self, client: &Client) -> Result<Credential, GreetError> {
         let name = match &client.stream {
             Stream::Accepted(stream) => client_common_name(stream),
-            Stream::Tcp(_) | Stream::Unix(_) | Stream::Dialled(_) => None,
+            Stream::Tcp(_) | Stream::Unix(_) | Stream::Dialled(_) | Stream::Ahead(_) => None,
         };
         let Some(name) = name else {
             let error = PgError::fatal("28000", "connection requires a valid client certificate")

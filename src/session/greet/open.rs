@@ -1,15 +1,16 @@
 //! The first stage: TLS in its two ways, other requests, and the start-up packet.
 
+use std::future::poll_fn;
 use std::io;
-use std::mem::MaybeUninit;
 
 use pgwire::messages::startup::NegotiateProtocolVersion;
-use socket2::SockRef;
-use tokio::io::{AsyncRead, AsyncReadExt as _, AsyncWrite, AsyncWriteExt as _};
+use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
 use tokio::net::TcpStream;
+use tokio_rustls::server::TlsStream;
 
 use super::GreetError;
 use super::client::{Client, refuse};
+use crate::session::buffer::Inbox;
 use crate::stream::Stream;
 use crate::tls::server::{Acceptor, Identity, has_alpn};
 use crate::wire::error::PgError;
@@ -18,9 +19,8 @@ use crate::wire::startup::{self, MINOR_MAX, Packet, Startup};
 /// The first byte of a TLS ClientHello; no start-up packet is long enough to begin with it.
 const TLS_HANDSHAKE: u8 = 0x16;
 
-/// A request for encryption, with its length.
-const REQUEST_BYTES: usize = 8;
-const REQUEST_PREFIX: [u8; 4] = [0, 0, 0, 8];
+/// The length word of a start-up packet.
+const PREFIX_BYTES: usize = 4;
 
 /// How the first stage ends.
 #[derive(Debug)]
@@ -43,7 +43,7 @@ pub(super) async fn open(tcp: TcpStream, tls: &Acceptor) -> Result<Opened, Greet
     let Negotiated { mut stream, packet } = unwrap_tls(tcp, identity.as_deref()).await?;
     let packet = match packet {
         Some(packet) => packet,
-        None => read_packet(&mut stream).await?,
+        None => Box::pin(read_packet(&mut stream)).await?,
     };
     match packet {
         Packet::Cancel { pid, key } => Ok(Opened::Cancel { pid, key, stream }),
@@ -73,90 +73,120 @@ struct Negotiated {
     packet: Option<Packet>,
 }
 
+impl From<TlsStream<TcpStream>> for Negotiated {
+    fn from(tls: TlsStream<TcpStream>) -> Self {
+        Self {
+            stream: Stream::Accepted(Box::new(tls)),
+            packet: None,
+        }
+    }
+}
+
 /// Direct TLS, or SSLRequest and GSSENCRequest, each at most once and in either order.
-async fn unwrap_tls(
-    mut tcp: TcpStream,
-    identity: Option<&Identity>,
-) -> Result<Negotiated, GreetError> {
-    let mut first = [0; REQUEST_BYTES + 1];
-    let seen = tcp.peek(&mut first).await?;
-    if seen == 0 {
+async fn unwrap_tls(tcp: TcpStream, identity: Option<&Identity>) -> Result<Negotiated, GreetError> {
+    let mut clear = Clear::new(tcp);
+    if !clear.has(1).await? {
         return Err(GreetError::HungUp);
     }
-    if first.starts_with(&[TLS_HANDSHAKE]) {
-        let identity = identity.ok_or(GreetError::Nonsense(
-            "a client began with TLS, but there is no certificate for it",
-        ))?;
-        let stream = identity.accept(tcp).await.map_err(GreetError::Tls)?;
-        if !has_alpn(&stream) {
-            // Without it the client may be a browser, led here to speak with us (ALPACA attack).
-            return Err(GreetError::Nonsense(
-                "direct TLS without ALPN \"postgresql\"",
-            ));
-        }
-        let stream = Stream::Accepted(Box::new(stream));
-        return Ok(Negotiated {
-            stream,
-            packet: None,
-        });
-    }
-    let mut request = None;
-    if seen == REQUEST_BYTES && first.starts_with(&REQUEST_PREFIX) {
-        // The usual request for TLS. Read with room to spare, which tells that nothing follows it, and
-        // saves the runtime a read in vain.
-        let read = tcp.read(&mut first).await?;
-        let body = first.get(REQUEST_PREFIX.len()..REQUEST_BYTES);
-        let packet = parse(&mut tcp, body.unwrap_or_default()).await?;
-        if read > REQUEST_BYTES {
-            return Err(refuse(&mut tcp, injected(&packet)).await);
-        }
-        request = Some(packet);
+    if clear.inbox.bytes().starts_with(&[TLS_HANDSHAKE]) {
+        return Box::pin(direct_tls(clear, identity)).await;
     }
     let (mut asked_tls, mut asked_gss) = (false, false);
     loop {
-        let (packet, alone) = match request.take() {
-            Some(packet) => (packet, true),
-            None => (read_packet(&mut tcp).await?, false),
-        };
+        let packet = clear.packet().await?;
         let asked = match packet {
             Packet::SslRequest => &mut asked_tls,
             Packet::GssEncRequest => &mut asked_gss,
             Packet::Cancel { .. } | Packet::Startup(_) => &mut true,
         };
         if *asked {
-            let stream = Stream::Tcp(tcp);
+            let stream = Stream::ahead(clear.tcp, clear.inbox.bytes());
             let packet = Some(packet);
             return Ok(Negotiated { stream, packet });
         }
         *asked = true;
-        if !alone && has_more(&tcp)? {
-            return Err(refuse(&mut tcp, injected(&packet)).await);
+        // Nobody honest sends anything behind a request before its answer; in clear text it would be
+        // taken for the client's own words inside TLS (CVE-2021-23214).
+        if !clear.inbox.is_empty() {
+            return Err(refuse(&mut clear.tcp, injected(&packet)).await);
         }
         match (&packet, identity) {
             (Packet::SslRequest, Some(identity)) => {
-                tcp.write_all(b"S").await?;
-                let stream = identity.accept(tcp).await.map_err(GreetError::Tls)?;
-                let stream = Stream::Accepted(Box::new(stream));
-                return Ok(Negotiated {
-                    stream,
-                    packet: None,
-                });
+                clear.tcp.write_all(b"S").await?;
+                let accepted = Box::pin(identity.accept(clear.tcp, &[])).await;
+                return Ok(accepted.map_err(GreetError::Tls)?.into());
             }
-            _ => tcp.write_all(b"N").await?,
+            _ => clear.tcp.write_all(b"N").await?,
         }
     }
 }
 
-/// Whether bytes wait behind the request. Nobody honest sends any before the answer; in clear text
-/// they would be taken for the client's own words inside TLS (CVE-2021-23214). Since nothing is
-/// read beyond a packet they could not pass anyway, but the attempt deserves its error.
-fn has_more(tcp: &TcpStream) -> io::Result<bool> {
-    let mut byte = [MaybeUninit::uninit()];
-    match SockRef::from(tcp).peek(&mut byte) {
-        Ok(count) => Ok(count > 0),
-        Err(error) if error.kind() == io::ErrorKind::WouldBlock => Ok(false),
-        Err(error) => Err(error),
+/// A client that begins with TLS.
+async fn direct_tls(clear: Clear, identity: Option<&Identity>) -> Result<Negotiated, GreetError> {
+    let identity = identity.ok_or(GreetError::Nonsense(
+        "a client began with TLS, but there is no certificate for it",
+    ))?;
+    let accepted = identity.accept(clear.tcp, clear.inbox.bytes()).await;
+    let stream = accepted.map_err(GreetError::Tls)?;
+    if !has_alpn(&stream) {
+        // Without it the client may be a browser, led here to speak with us (ALPACA attack).
+        return Err(GreetError::Nonsense(
+            "direct TLS without ALPN \"postgresql\"",
+        ));
     }
+    Ok(stream.into())
+}
+
+/// A connection in clear, and what has been read of it. It is read with room to spare: that needs one
+/// system call, and tells the runtime that nothing more is there, which would ask in vain otherwise.
+struct Clear {
+    tcp: TcpStream,
+    /// Has room for the longest packet.
+    inbox: Inbox,
+}
+
+impl Clear {
+    fn new(tcp: TcpStream) -> Self {
+        let inbox = Inbox::default();
+        Self { tcp, inbox }
+    }
+
+    /// Reads until there are `bytes` bytes; whether there are, or the client has ended before.
+    async fn has(&mut self, bytes: usize) -> io::Result<bool> {
+        while self.inbox.bytes().len() < bytes {
+            let Self { tcp, inbox } = self;
+            if poll_fn(|cx| inbox.poll_fill(tcp, cx)).await? == 0 {
+                return Ok(false);
+            }
+        }
+        Ok(true)
+    }
+
+    /// One packet. A client that sends nonsense has been told.
+    async fn packet(&mut self) -> Result<Packet, GreetError> {
+        if !self.has(PREFIX_BYTES).await? {
+            return Err(GreetError::HungUp);
+        }
+        let prefix = self.inbox.bytes().first_chunk();
+        let length = body_length(prefix.copied().unwrap_or_default())?;
+        let end = PREFIX_BYTES + length;
+        if !self.has(end).await? {
+            return Err(io::Error::from(io::ErrorKind::UnexpectedEof).into());
+        }
+        let body = self.inbox.bytes().get(PREFIX_BYTES..end);
+        let parsed = startup::parse(body.unwrap_or_default());
+        self.inbox.advance(end);
+        match parsed {
+            Ok(packet) => Ok(packet),
+            Err(error) => Err(refuse(&mut self.tcp, error).await),
+        }
+    }
+}
+
+fn body_length(prefix: [u8; PREFIX_BYTES]) -> Result<usize, GreetError> {
+    startup::body_length(prefix).ok_or(GreetError::Nonsense(
+        "invalid length of startup packet (no Postgres client?)",
+    ))
 }
 
 fn injected(request: &Packet) -> PgError {
@@ -169,12 +199,9 @@ fn injected(request: &Packet) -> PgError {
     )
 }
 
-/// One packet, and not a byte more. A client that sends nonsense has been told.
-async fn read_packet<S>(stream: &mut S) -> Result<Packet, GreetError>
-where
-    S: AsyncRead + AsyncWrite + Unpin,
-{
-    let mut prefix = [0; 4];
+/// The packet inside TLS, and not a byte more. A client that sends nonsense has been told.
+async fn read_packet(stream: &mut Stream) -> Result<Packet, GreetError> {
+    let mut prefix = [0; PREFIX_BYTES];
     match stream.read_exact(&mut prefix).await {
         Ok(_) => {}
         Err(error) if error.kind() == io::ErrorKind::UnexpectedEof => {
@@ -182,16 +209,9 @@ where
         }
         Err(error) => return Err(error.into()),
     }
-    let length = startup::body_length(prefix).ok_or(GreetError::Nonsense(
-        "invalid length of startup packet (no Postgres client?)",
-    ))?;
-    let mut body = vec![0; length];
+    let mut body = vec![0; body_length(prefix)?];
     stream.read_exact(&mut body).await?;
-    parse(stream, &body).await
-}
-
-async fn parse<S: AsyncWrite + Unpin>(stream: &mut S, body: &[u8]) -> Result<Packet, GreetError> {
-    match startup::parse(body) {
+    match startup::parse(&body) {
         Ok(packet) => Ok(packet),
         Err(error) => Err(refuse(stream, error).await),
     }

@@ -7,6 +7,7 @@ use std::sync::atomic::{AtomicU32, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
+use foldhash::fast::RandomState;
 use tokio::sync::OnceCell;
 use tokio::time::Instant;
 
@@ -34,7 +35,8 @@ const DERIVED_AT_START_MAX: usize = 64;
 pub struct Users {
     mode: AuthMode,
     allow: Vec<Network>,
-    table: HashMap<String, Arc<User>>,
+    /// The configuration's names, so nobody can choose them to collide.
+    table: HashMap<String, Arc<User>, RandomState>,
     /// `auth.query` is set; inside, the database that it runs in.
     query: Option<Option<String>>,
     lookups: Mutex<Lookups>,
@@ -86,7 +88,7 @@ impl Users {
         let mut users = Self {
             mode: auth.mode,
             allow: auth.allow.clone(),
-            table: HashMap::new(),
+            table: HashMap::default(),
             query: auth.query.as_ref().map(|_| auth.query_database.clone()),
             lookups: Mutex::default(),
             secret,

@@ -60,6 +60,25 @@ async fn requests_in_clear() {
 }
 
 #[tokio::test]
+async fn what_comes_with_the_start_up_packet_is_the_session_s() {
+    let mut server = Server::start(Options::new(AuthMode::Trust)).await;
+    let startup = encode_startup(0, &[(b"user", b"u")]);
+    let address = (Ipv4Addr::LOCALHOST, server.port);
+    let mut tcp = TcpStream::connect(address).await.unwrap();
+    tcp.write_all(&[&startup[..], b"Q\0\0\0\x05\0"].concat())
+        .await
+        .unwrap();
+    let mut login = server.client().await;
+    let mut ahead = [0; 6];
+    login.stream.read_exact(&mut ahead).await.unwrap();
+    assert_eq!(&ahead, b"Q\0\0\0\x05\0");
+    tcp.write_all(b"X\0\0\0\x04").await.unwrap();
+    let mut last = [0; 5];
+    login.stream.read_exact(&mut last).await.unwrap();
+    assert_eq!(&last, b"X\0\0\0\x04");
+}
+
+#[tokio::test]
 async fn slow_clients_are_cut() {
     let mut options = Options::new(AuthMode::Scram);
     options.timeout = Duration::from_millis(100);
