@@ -31,7 +31,9 @@ impl Link<'_> {
         if Arc::ptr_eq(&wanted, self.held.settings.now()) || wanted == *self.held.settings.now() {
             let mut out = Vec::new();
             self.report_upstream(&mut out);
-            self.client.out.buffer().append(&mut out);
+            if !out.is_empty() {
+                self.client.out.buffer().append(&mut out);
+            }
             return;
         }
         let mut sql = b"BEGIN;".to_vec();
