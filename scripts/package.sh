@@ -1,13 +1,19 @@
 #!/bin/bash
 # Builds what packages are made of, in target/package: the binary, completions, the manual page, and
-# a bill of materials; with cargo-deb installed a Debian package too.
+# a bill of materials; with cargo-deb installed a Debian package too. The binary is built by the profile of
+# a run (scripts/guided.sh), which takes ten minutes more; scripts/package.sh release does without.
 set -euo pipefail
 cd "$(dirname "$0")/.."
-profile=${1:-release}
+profile=${1:-guided}
 out=target/package
 mkdir -p "$out"
-cargo build --profile "$profile" --locked --bin pgweir
-built="target/${profile/#dev/debug}/pgweir"
+if [ "$profile" = guided ]; then
+    scripts/guided.sh build --profile release --locked --bin pgweir
+    built="target/guided/$(rustc --print host-tuple)/release/pgweir"
+else
+    cargo build --profile "$profile" --locked --bin pgweir
+    built="target/${profile/#dev/debug}/pgweir"
+fi
 install -m 0755 "$built" "$out/pgweir"
 for shell in bash zsh fish; do "$built" completions "$shell" >"$out/pgweir.$shell"; done
 "$built" man | gzip -9n >"$out/pgweir.1.gz"
