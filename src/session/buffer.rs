@@ -11,6 +11,12 @@ use tokio::io::{AsyncRead, ReadBuf};
 /// that 64 of them for each thread are of no account.
 pub(super) const CHUNK_BYTES: usize = 16 * 1024;
 
+/// What a client that waits may keep of a buffer that it does not fill: most requests are shorter.
+const TUCKED_MAX: usize = 2 * 1024;
+
+/// Room that it gets beside its request, to see whether it sends more, or ends.
+const TUCKED_ROOM: usize = 64;
+
 /// Buffers each thread keeps for the next connection.
 const SPARE_MAX: usize = 64;
 
@@ -101,6 +107,29 @@ impl Chunk {
         self.start = 0;
         self.end = used;
     }
+
+    /// The same bytes in a buffer of the usual size, into which they have to fit.
+    fn untucked(&self) -> Box<Self> {
+        let mut whole = Self::borrow();
+        let used = self.bytes().len();
+        if let Some(room) = whole.data.get_mut(..used) {
+            room.copy_from_slice(self.bytes());
+            whole.end = used;
+        }
+        whole
+    }
+
+    /// The same bytes in memory of their own size.
+    fn tucked(&self) -> Box<Self> {
+        let mut data = self.bytes().to_vec();
+        let end = data.len();
+        data.resize(end + TUCKED_ROOM, 0);
+        Box::new(Self {
+            data: data.into_boxed_slice(),
+            start: 0,
+            end,
+        })
+    }
 }
 
 /// Bytes read and not yet used up.
@@ -124,7 +153,19 @@ impl Inbox {
     /// Whether a read would have room.
     pub(super) fn has_room(&self) -> bool {
         let chunk = self.chunk.as_ref();
-        chunk.is_none_or(|chunk| chunk.end - chunk.start < chunk.data.len())
+        chunk.is_none_or(|chunk| chunk.end - chunk.start < chunk.data.len().max(CHUNK_BYTES))
+    }
+
+    /// Its client waits: lends the memory to others but for a short request's bytes. A thousand who wait
+    /// would each keep a buffer that the processor has forgotten when their turn comes.
+    pub(super) fn tuck(&mut self) {
+        if let Some(chunk) = self.chunk.as_mut()
+            && chunk.data.len() == CHUNK_BYTES
+            && chunk.bytes().len() <= TUCKED_MAX
+        {
+            let tucked = chunk.tucked();
+            std::mem::replace(chunk, tucked).give_back();
+        }
     }
 
     /// Uses up the first `count` bytes.
@@ -179,7 +220,10 @@ impl Inbox {
         cx: &mut Context<'_>,
     ) -> Poll<io::Result<usize>> {
         let chunk = self.chunk.get_or_insert_with(Chunk::borrow);
-        if chunk.end == chunk.data.len() && chunk.start > 0 {
+        let full = chunk.end == chunk.data.len();
+        if chunk.data.len() < CHUNK_BYTES && (full || chunk.start == chunk.end) {
+            *chunk = chunk.untucked();
+        } else if full && chunk.start > 0 {
             chunk.compact();
         }
         if chunk.end == chunk.data.len() {
@@ -219,6 +263,34 @@ mod tests {
         std::future::poll_fn(|cx| inbox.poll_fill(input, cx))
             .await
             .unwrap()
+    }
+
+    #[tokio::test]
+    async fn who_waits_keeps_its_bytes_and_may_send_more() {
+        let mut inbox = Inbox::default();
+        let mut input: &[u8] = b"xwords";
+        fill(&mut inbox, &mut input).await;
+        inbox.advance(1);
+        inbox.tuck();
+        assert_eq!(inbox.bytes(), b"words");
+        assert!(inbox.has_room());
+        let held = |inbox: &Inbox| inbox.chunk.as_ref().unwrap().data.len();
+        assert!(held(&inbox) < 100);
+        let more: Vec<u8> = (0..CHUNK_BYTES - 5).map(|n| n.to_le_bytes()[0]).collect();
+        let mut input = &more[..];
+        while inbox.has_room() {
+            assert!(fill(&mut inbox, &mut input).await > 0);
+        }
+        assert_eq!(inbox.bytes(), [b"words", &more[..]].concat());
+        // Once it has been used up, reads are as large as any.
+        let mut next = Inbox::default();
+        fill(&mut next, &mut &b"one"[..]).await;
+        next.tuck();
+        next.advance(3);
+        assert_eq!(fill(&mut next, &mut &more[..]).await, more.len());
+        // A long one stays where it is.
+        inbox.tuck();
+        assert_eq!(held(&inbox), CHUNK_BYTES);
     }
 
     #[tokio::test]

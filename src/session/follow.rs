@@ -15,6 +15,7 @@ impl Session {
     /// Waits for another client's answer to the request at the front, which is then answered by it,
     /// or gets an upstream.
     pub(super) async fn wait_for(&mut self, mut waited: Box<Waited>) -> Result<(), End> {
+        self.client.inbox.tuck();
         loop {
             if self.follow(&mut waited.follow).await? == Followed::Cancelled {
                 return self.skip_request().await;

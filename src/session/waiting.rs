@@ -33,6 +33,7 @@ impl Session {
         let waiting = self.pool.wait(now).map_err(refused)?;
         self.registered.handle().queues(moment::number(now));
         self.waiting = Some(waiting);
+        self.client.inbox.tuck();
         Ok(())
     }
 
