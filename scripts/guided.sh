@@ -40,7 +40,8 @@ merger() {
 }
 
 mkdir -p "$guided"
-sources() { git ls-files -s src benches Cargo.toml Cargo.lock; git diff HEAD -- src benches Cargo.toml Cargo.lock; rustc -V; }
+code=(src 'benches/*.rs' Cargo.toml Cargo.lock)
+sources() { git ls-files -s "${code[@]}"; git diff HEAD -- "${code[@]}"; rustc -V; }
 state=$(sources | sha256sum)
 if [ ! -e "$profile" ] || { [ "${RETRAIN:-}" != no ] && [ "$(cat "$profile.of" 2>/dev/null)" != "$state" ]; }; then
     train
