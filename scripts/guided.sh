@@ -24,8 +24,7 @@ train() {
     say "a run with counters"
     RUSTFLAGS="-Cprofile-generate=$guided/raw" LLVM_PROFILE_FILE="$guided/raw/%m-%p.profraw" \
         cargo bench --quiet --locked --profile release --target "$host" --target-dir "$guided/counting" \
-        --bench contest -- --quick --clients 16,64,1000 --json "$guided/training.json" \
-        --only misses,hits,writes,mixes,large,batches,connect,crowd >"$guided/training.txt"
+        --bench contest -- --quick --clients 16,64,1000 --json "$guided/training.json" >"$guided/training.txt"
     "$(merger)" merge -o "$profile" "$guided"/raw/*.profraw
     rm -rf "$guided/raw"
 }
