@@ -2,7 +2,7 @@
 # The laboratory: Postgres alone, a canned responder, a bare relay, pgweir, PgBouncer and whoever else is named,
 # side by side. Installs what is missing (Debian). Ten minutes; scripts/bench.sh --quick takes less than one,
 # scripts/bench.sh --help says what else can be chosen, benches/README.md what it means.
-#   PROFILE=release         without the profile of a run (scripts/guided.sh), ten minutes faster to build
+#   PROFILE=release         without the profile of a run (scripts/guided.sh): five to ten minutes faster to build
 #   PROFILE=fast            faster still; measures a little slower
 #   PEER_PGBOUNCER=FILE     compares with that PgBouncer
 #   PEER_PG_DOORMAN=FILE    and with that pg_doorman,
