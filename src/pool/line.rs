@@ -249,6 +249,13 @@ impl Line {
 }
 
 impl State {
+    /// Takes a permit, if one is free and nobody waits for it.
+    fn take(&mut self) -> bool {
+        let can = self.free > 0 && self.queue.is_empty();
+        self.free -= usize::from(can);
+        can
+    }
+
     /// Whoever is first in line.
     fn next(&mut self, line: &Line) -> Option<Arc<Ticket>> {
         let waiter = self.queue.pop_front()?;
@@ -276,13 +283,8 @@ impl Pool {
         if self.valve.is_paused() {
             return None;
         }
-        let mut state = self.line.state();
-        if state.free == 0 || !state.queue.is_empty() {
-            return None;
-        }
-        state.free -= 1;
-        drop(state);
-        Some(Permit::new(self))
+        let taken = self.line.state().take();
+        taken.then(|| Permit::new(self))
     }
 
     /// Stands in line since `now`.
@@ -299,8 +301,7 @@ impl Pool {
             }),
         });
         let mut state = self.line.state();
-        if state.free > 0 && state.queue.is_empty() && !self.valve.is_paused() {
-            state.free -= 1;
+        if !self.valve.is_paused() && state.take() {
             drop(state);
             *ticket.desk() = Desk::Given(Given::Permit(Permit::new(self)));
             return Ok(Waiting(ticket));
@@ -313,12 +314,17 @@ impl Pool {
             counted_from: now,
         });
         self.line.length.store(state.queue.len(), Ordering::Relaxed);
+        self.keep(state);
+        Ok(Waiting(ticket))
+    }
+
+    /// There is something to be looked after.
+    fn keep(self: &Arc<Self>, mut state: MutexGuard<'_, State>) {
         let kept = std::mem::replace(&mut state.kept, true);
         drop(state);
         if !kept {
             tokio::spawn(Keeper::new(self).run());
         }
-        Ok(Waiting(ticket))
     }
 
     /// An upstream is free: it goes to whoever is first in line, or lies at hand.
@@ -342,11 +348,7 @@ impl Pool {
         state.at_hand.extend(slot);
         state.free += 1;
         permit.of = Source::Returned;
-        let kept = std::mem::replace(&mut state.kept, true);
-        drop(state);
-        if !kept {
-            tokio::spawn(Keeper::new(self).run());
-        }
+        self.keep(state);
     }
 
     /// A permit is free.

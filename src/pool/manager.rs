@@ -144,7 +144,7 @@ impl Source {
         let generation = self.generation();
         let _turn = self.pace.turn().await?;
         let login = self.login.load_full();
-        let connecting = Connecting::new(&self.connecting);
+        let connecting = OneOf::new(&self.connecting);
         let started = Instant::now();
         let upstream = match upstream::connect(&login).await {
             Ok(upstream) => upstream,
@@ -203,17 +203,17 @@ impl Source {
     }
 }
 
-/// A login under way, counted.
-struct Connecting<'a>(&'a AtomicUsize);
+/// One of those that this number counts, as long as it lives.
+pub(super) struct OneOf<'a>(&'a AtomicUsize);
 
-impl<'a> Connecting<'a> {
-    fn new(count: &'a AtomicUsize) -> Self {
+impl<'a> OneOf<'a> {
+    pub(super) fn new(count: &'a AtomicUsize) -> Self {
         count.fetch_add(1, Ordering::Relaxed);
         Self(count)
     }
 }
 
-impl Drop for Connecting<'_> {
+impl Drop for OneOf<'_> {
     fn drop(&mut self) {
         self.0.fetch_sub(1, Ordering::Relaxed);
     }

@@ -44,7 +44,7 @@ use tokio::time::Instant;
 use self::error::ConnectError;
 use self::lease::Lease;
 use self::line::{Given, Line, Permit};
-use self::manager::{Failures, Greeting, Manager, Source, Warm};
+use self::manager::{Failures, Greeting, Manager, OneOf, Source, Warm};
 use self::pools::{Found, Kept};
 use self::record::Live;
 use self::startups::Startups;
@@ -310,7 +310,7 @@ impl Pool {
 
     async fn new_slot(&self) -> Result<Slot, LeaseError> {
         let mut failures = self.failures.subscribe();
-        let _wanted = Wanted::new(&self.source.wanted);
+        let _wanted = OneOf::new(&self.source.wanted);
         let mut started = Instant::now();
         while started.elapsed() < self.limits.timeout {
             if self.valve.is_paused() {
@@ -396,21 +396,5 @@ impl Pool {
                 self.limits.queue_max, self.limits.size_max, self.database, self.user
             ),
         ))
-    }
-}
-
-/// One who wants a new upstream, counted.
-struct Wanted<'a>(&'a AtomicUsize);
-
-impl<'a> Wanted<'a> {
-    fn new(count: &'a AtomicUsize) -> Self {
-        count.fetch_add(1, Ordering::Relaxed);
-        Self(count)
-    }
-}
-
-impl Drop for Wanted<'_> {
-    fn drop(&mut self) {
-        self.0.fetch_sub(1, Ordering::Relaxed);
     }
 }

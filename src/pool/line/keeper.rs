@@ -1,4 +1,5 @@
-//! The task that looks after those in line: what falls due, what fails, and the end of a pause.
+//! The task that looks after those in line and what is at hand: what falls due, what fails, what has
+//! rested, and the end of a pause.
 
 use std::pin::pin;
 use std::sync::{Arc, Weak};
@@ -25,8 +26,8 @@ pub(super) struct Keeper {
     valve: Arc<Valve>,
     /// The database was paused when it looked last.
     paused: bool,
-    /// Nobody waited then.
-    nobody: bool,
+    /// Nobody waited then, and nothing was at hand.
+    nothing: bool,
 }
 
 impl Keeper {
@@ -36,7 +37,7 @@ impl Keeper {
             failures: pool.failures.subscribe(),
             valve: Arc::clone(&pool.valve),
             paused: pool.valve.is_paused(),
-            nobody: false,
+            nothing: false,
         }
     }
 
@@ -60,8 +61,8 @@ impl Keeper {
         }
     }
 
-    /// Does what is due; when something will be next. `None` when nobody has waited for a while: whoever
-    /// comes next makes a new keeper.
+    /// Does what is due; when something will be next. `None` when there has been nothing to look after for
+    /// a while: whoever comes next makes a new keeper.
     fn look(&mut self) -> Option<Instant> {
         let pool = self.pool.upgrade()?;
         let now = Instant::now();
@@ -83,13 +84,13 @@ impl Keeper {
         let later = now + after.min(pool.limits.timeout).clamp(SHORT, RESTS);
         pool.put_behind(now);
         let mut state = pool.line.state();
-        let nobody = state.queue.is_empty() && state.at_hand.is_empty();
-        if nobody && self.nobody {
+        let nothing = state.queue.is_empty() && state.at_hand.is_empty();
+        if nothing && self.nothing {
             state.kept = false;
             return None;
         }
         drop(state);
-        self.nobody = nobody;
+        self.nothing = nothing;
         let due = times_out.into_iter().chain(reminds).min();
         Some(due.map_or(later, |due| due.min(later)))
     }
