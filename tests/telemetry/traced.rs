@@ -10,7 +10,7 @@ use super::{Collector, program, python};
 use crate::support::eventually;
 use crate::support::postgres::Postgres;
 use crate::support::proxy::Proxy;
-use crate::support::web::get;
+use crate::support::web::{get, sample};
 use crate::support::wire::{Client, bind, execute, flush, parse, sync};
 
 /// A text with a parent of its own, and the trace it is then in.
@@ -101,7 +101,7 @@ fn a_span_says_what_the_cache_did() {
     let hit = ground.trace(&mut client, 2, read);
     assert_eq!(cache(&hit), ("hit", "hit"));
     assert_eq!(part(&hit, "upstream"), 0.0);
-    assert!(seconds(&hit) < seconds(&miss));
+    assert!(part(&miss, "upstream") > 0.0);
     assert_eq!(
         hit["attributes"]["pgweir.shape"],
         attributes["pgweir.shape"]
@@ -119,13 +119,16 @@ fn a_span_says_what_the_cache_did() {
     assert_eq!(failed["attributes"]["db.response.status_code"], "22P02");
     assert_eq!(failed["status"], 2);
     adds_up(&failed);
-    let literal = ground.trace(&mut client, 7, "select 'geheim42', 4242 from item");
+    // So long that no moment and no identifier has it by chance.
+    let number = "424242424242424242";
+    let text = format!("select 'geheim42', {number} from item");
+    let literal = ground.trace(&mut client, 7, &text);
     assert_eq!(
         literal["attributes"]["db.query.text"],
         "select ' , 0 from item"
     );
     let all = serde_json::to_string(&ground.collector.spans()).unwrap();
-    assert!(!all.contains("geheim42") && !all.contains("4242"), "{all}");
+    assert!(!all.contains("geheim42") && !all.contains(number), "{all}");
 }
 
 #[test]
@@ -181,7 +184,13 @@ fn times_add_up() {
     let mut other = ground.proxy.client();
     let (trace, text) = in_trace(4, "select count(*) from item", "01");
     other.send(&crate::support::wire::query(&text)).unwrap();
-    std::thread::sleep(Duration::from_millis(100));
+    eventually("one that waits", || {
+        let page = get(ground.proxy.web(), "/metrics").body;
+        let waiting = "pgweir_pool_waiting{database=\"postgres\",user=\"postgres\"}";
+        (sample(&page, waiting) == 1.0).then_some(())
+    });
+    // It waits at least this long.
+    std::thread::sleep(Duration::from_millis(60));
     client.run("commit");
     other.until(b'Z').unwrap();
     let waited = ground.collector.span(&trace);
@@ -225,7 +234,9 @@ fn a_pipeline_is_told_apart() {
         assert!((0.3..5.0).contains(&seconds(span)), "{span}");
         adds_up(span);
     }
-    assert!(seconds(&after) < 0.3);
+    // The next one's time begins when theirs is over.
+    let at = |span: &Value, name: &str| span[name].as_u64().unwrap();
+    assert!(at(&after, "start") >= at(third, "end"), "{after}");
 }
 
 /// With a Flush between them they are answered one by one.
