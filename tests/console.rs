@@ -25,7 +25,7 @@ fn console_as(proxy: &Proxy, user: &str, database: &str) -> std::io::Result<Clie
     Client::connect(proxy.address, &[("user", user), ("database", database)])
 }
 
-fn console(proxy: &Proxy) -> Client {
+pub(crate) fn console(proxy: &Proxy) -> Client {
     console_as(proxy, "postgres", "pgweir").unwrap()
 }
 

@@ -7,6 +7,7 @@ use super::client::FRAME_BUFFERED_MAX;
 use super::effects;
 use super::end::End;
 use super::explain;
+use super::failure;
 use super::held::{Adjusting, Note, Pretended, Rest};
 use super::link::{Link, upstream_frame, upstream_unexpected};
 use crate::config::PoolMode;
@@ -172,9 +173,11 @@ impl Link<'_> {
 
     fn message(&mut self, header: Header, body: &[u8], scratch: &mut Vec<u8>) -> Result<Next, End> {
         let here = HEADER_BYTES + body.len();
+        let ends = header.tag == b'E' && failure::ends(body);
         let show = match header.tag {
             // Notifications belong to the session that listens, whatever is being answered.
             b'A' => Show::Forward,
+            b'E' if ends => Show::Forward,
             // A statement of the client's that we prepare again may be refused: its error is the
             // client's. Only queries of our own fail in silence.
             b'E' if self
@@ -216,7 +219,7 @@ impl Link<'_> {
             .answer(header.tag, body)
             .map_err(upstream_unexpected)?;
         let replaced = self.happened(event, body, scratch)? || replaced;
-        let hidden = show != Show::Hide && self.held.series.hides(header.tag);
+        let hidden = show != Show::Hide && !ends && self.held.series.hides(header.tag);
         if header.tag == b'E' && !hidden {
             // The one that the client sees.
             let metrics = &self.pool.metrics;

@@ -12,8 +12,9 @@ use crate::wire::replies::{Kind, Show};
 impl Link<'_> {
     /// An error; true when the scratch buffer has another one that the client sees instead.
     pub(super) fn error(&mut self, body: &[u8], scratch: &mut Vec<u8>) -> bool {
-        if error::field(body, b'V').is_some_and(|severity| severity != b"ERROR") {
+        if ends(body) {
             self.held.last_words = LastWords::Said;
+            return false;
         }
         let mut running = None;
         let hidden = self.held.replies.show() == Show::Hide;
@@ -66,6 +67,12 @@ impl Link<'_> {
         }
         false
     }
+}
+
+/// Whether the server closes the connection behind this error. Then it is the client's, whatever was being
+/// answered: what it asked for never will be.
+pub(super) fn ends(body: &[u8]) -> bool {
+    error::field(body, b'V').is_some_and(|severity| severity != b"ERROR")
 }
 
 /// The error of a name that is taken, with the client's name in place of ours.

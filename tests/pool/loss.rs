@@ -1,8 +1,11 @@
 //! Upstreams that end under their clients, and clients that vanish from their upstreams.
 
+use std::process::Command;
 use std::time::Duration;
 
 use super::is_closed;
+use crate::console::actions::cell;
+use crate::console::console;
 use crate::support::eventually;
 use crate::support::postgres::Postgres;
 use crate::support::proxy::Proxy;
@@ -108,6 +111,39 @@ fn a_backend_that_ends_in_a_query_ends_its_client() {
     world.terminate(&pid);
     check_end(&mut client);
     assert_eq!(other.until(b'Z').unwrap().value().unwrap(), "after");
+}
+
+/// It ends while it is being brought to its client's settings, or begins its transaction.
+#[test]
+fn a_backend_that_ends_before_the_query_tells_its_client() {
+    let mut world = World::new(1);
+    let mut console = console(&world.proxy);
+    let mut wait_for = |column: &str| {
+        eventually(column, || {
+            let count = cell(&mut console, "SHOW POOLS", ("database", "postgres"), column);
+            (count.as_deref() == Some("1")).then_some(())
+        });
+    };
+    for first in ["set work_mem = '9MB'", "begin"] {
+        let (mut client, mut other) = (world.proxy.client(), world.proxy.client());
+        client.run(first);
+        let pid = other.value("select pg_backend_pid()");
+        wait_for("sv_idle");
+        // It is told to end, and does not get to it before it is asked.
+        let signal = |name: &str| {
+            let sent = Command::new("kill").args(["-s", name, &pid]).status();
+            assert!(sent.unwrap().success());
+        };
+        signal("STOP");
+        world
+            .admin
+            .run(&format!("select pg_terminate_backend({pid})"));
+        client.send(&query("select 1")).unwrap();
+        wait_for("sv_active");
+        signal("CONT");
+        check_end(&mut client);
+    }
+    world.check_pool(1);
 }
 
 /// In a transaction, between two statements: nothing of it may go on elsewhere.
