@@ -113,10 +113,7 @@ impl Door {
                 found.pool.metrics.errors.count_frames(&refused.frame);
                 return Box::pin(self.turned_down(login, *refused)).await;
             }
-            Err(end) => {
-                ended(Some(login.peer), (user, database), &end);
-                return None;
-            }
+            Err(end) => return Box::pin(turned_out(login, end)).await,
         };
         let who = handle.who();
         let names = || (Arc::clone(&who.database), Arc::clone(&who.user));
@@ -228,6 +225,7 @@ impl Door {
         if valve.is_paused()
             && let Err(end) = wait_for_resume(&valve, &login, registered.handle()).await
         {
+            tell(login.stream, login.pending, &end).await;
             return end;
         }
         let mode: &[u8] = match login.replication {
@@ -277,15 +275,27 @@ impl Door {
     }
 
     /// Tells a client that has logged in why there is no session for it.
-    async fn refuse(&self, mut stream: Stream, mut words: Vec<u8>, refused: Refused) -> End {
+    async fn refuse(&self, stream: Stream, pending: Vec<u8>, refused: Refused) -> End {
         let why = Failure::of_frame(&refused.frame);
         self.pools.metrics().logins.count(why);
-        words.extend_from_slice(&refused.frame);
-        let tell =
-            async { stream.write_all(&words).await.is_ok() && stream.shutdown().await.is_ok() };
-        let _told = tokio::time::timeout(TURNED_AWAY_TIMEOUT, tell).await;
-        End::Refused(Box::new(refused))
+        let end = End::Refused(Box::new(refused));
+        tell(stream, pending, &end).await;
+        end
     }
+}
+
+/// The end of a client that has logged in and waited for its session to begin.
+async fn turned_out(login: Box<Login>, end: End) -> Option<Alive> {
+    tell(login.stream, login.pending, &end).await;
+    ended(Some(login.peer), (&login.user, &login.database), &end);
+    None
+}
+
+/// Tells a client of the end, behind what it has yet to be told.
+async fn tell(mut stream: Stream, mut words: Vec<u8>, end: &End) {
+    end.farewell(&mut words);
+    let tell = async { stream.write_all(&words).await.is_ok() && stream.shutdown().await.is_ok() };
+    let _told = tokio::time::timeout(TURNED_AWAY_TIMEOUT, tell).await;
 }
 
 /// A client of a paused database waits before it gets its greeting.

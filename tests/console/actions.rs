@@ -342,3 +342,21 @@ fn shutdown_waits_for_what_it_is_told_to() {
     assert_eq!(busy.until(b'E').unwrap().sqlstate(), "57P01");
     proxy.ended();
 }
+
+/// In line for a paused database, and not greeted yet.
+#[test]
+fn who_has_only_logged_in_is_told_too() {
+    let postgres = Postgres::start();
+    for command in ["KILL", "SHUTDOWN"] {
+        let proxy = proxy(&postgres);
+        let mut admin = console(&proxy);
+        admin.run("PAUSE");
+        let address = proxy.address;
+        let login = std::thread::spawn(move || {
+            Client::log_in(address, ("postgres", "postgres"), "").unwrap_err()
+        });
+        wait_for(&mut admin, "cl_waiting", 1);
+        admin.run(command);
+        assert_eq!(login.join().unwrap().sqlstate(), "57P01", "{command}");
+    }
+}
