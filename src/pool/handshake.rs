@@ -57,12 +57,15 @@ impl Wire {
     /// Gives the stream back.
     ///
     /// # Errors
-    /// When the upstream has sent something behind its last ReadyForQuery.
-    pub(super) fn into_stream(self) -> Result<Stream, ConnectError> {
-        if self.buffer.is_empty() {
-            Ok(self.stream)
-        } else {
-            Err(self.broken("unexpected bytes behind ReadyForQuery"))
+    /// When the upstream has sent something behind its last ReadyForQuery: its own words, if it was to end.
+    pub(super) async fn into_stream(mut self) -> Result<Stream, ConnectError> {
+        match self.buffer.first() {
+            None => Ok(self.stream),
+            Some(b'E') => {
+                let (_, body) = self.receive_any().await?;
+                Err(self.refused(body))
+            }
+            Some(_) => Err(self.broken("unexpected bytes behind ReadyForQuery")),
         }
     }
 
@@ -72,6 +75,13 @@ impl Wire {
 
     fn broken(&self, reason: &str) -> ConnectError {
         ConnectError::protocol(&self.place, reason)
+    }
+
+    fn refused(&self, body: Vec<u8>) -> ConnectError {
+        ConnectError::Refused {
+            place: self.place.clone(),
+            body: body.into(),
+        }
     }
 
     pub(super) async fn send(&mut self, bytes: &[u8]) -> Result<(), ConnectError> {
@@ -89,12 +99,7 @@ impl Wire {
             let (tag, body) = self.receive_any().await?;
             match tag {
                 b'N' => {}
-                b'E' => {
-                    return Err(ConnectError::Refused {
-                        place: self.place.clone(),
-                        body: body.into(),
-                    });
-                }
+                b'E' => return Err(self.refused(body)),
                 _ => {
                     self.has_answered = true;
                     return Ok((tag, body));

@@ -487,6 +487,18 @@ async fn long_keys_and_old_servers() {
     assert_eq!(connect(&login).await.unwrap().minor, 0, "is remembered");
 }
 
+/// Whoever waits is not told of the end of a session that nobody has used.
+#[tokio::test]
+async fn a_session_that_ends_behind_its_login_is_no_answer() {
+    let mut ended = READY.to_vec();
+    crate::wire::error::PgError::fatal("57P01", "terminating connection").encode(&mut ended);
+    let target = peer(vec![ended.clone(), READY.to_vec()]).await;
+    connect(&login(&target, "u", None)).await.unwrap();
+    let target = peer(vec![ended; 2]).await;
+    let error = connect(&login(&target, "u", None)).await.unwrap_err();
+    assert_eq!(error.sqlstate(), "57P01", "{error}");
+}
+
 #[tokio::test]
 async fn peers_that_misbehave_are_named() {
     for (answer, text) in [

@@ -260,6 +260,7 @@ async fn connect_as(
     wanted: SessionAttrs,
 ) -> Result<Upstream, ConnectError> {
     let mut minor = login.minor.load(Ordering::Relaxed);
+    let mut ended = false;
     loop {
         let stream = dial::open(host, address, &login.connector, encryption).await?;
         let encryption = match &stream {
@@ -277,8 +278,17 @@ async fn connect_as(
         };
         login.minor.store(minor, Ordering::Relaxed);
         check_attributes(&mut wire, &session, wanted).await?;
+        let stream = match wire.into_stream().await {
+            // An administrator ended all sessions there were, this one among them: all who wait would be
+            // told so, although nobody has used it. The next one may live.
+            Err(_) if !ended => {
+                ended = true;
+                continue;
+            }
+            other => other?,
+        };
         return Ok(Upstream {
-            stream: wire.into_stream()?,
+            stream,
             parameters: session.parameters,
             cancel: CancelTarget {
                 host: host.clone(),
