@@ -1,8 +1,9 @@
 //! Cancel keys: ours to the upstream's, valid only while the upstream is held (H102, H103); and what
 //! else others may ask of a running session, or know of it.
 
+mod key;
+
 use std::collections::HashMap;
-use std::fmt;
 use std::future::poll_fn;
 use std::net::SocketAddr;
 use std::num::NonZeroU16;
@@ -13,8 +14,8 @@ use std::time::Duration;
 
 use foldhash::fast::RandomState;
 use ring::error::Unspecified;
-use ring::rand::{SecureRandom, SystemRandom};
 
+use self::key::{Key, Random};
 use super::census::{Activity, Peer, Purpose, Seen, Who};
 use crate::moment;
 use crate::pool::Pool;
@@ -22,12 +23,6 @@ use crate::pool::record::Record;
 
 /// How long a cancel connection to the upstream may take. Its upstream waits for it, so not long.
 const CANCEL_TIMEOUT: Duration = Duration::from_secs(5);
-
-/// Bytes of our secret keys for protocol 3.2; 3.0 has room for four.
-const LONG_KEY_BYTES: usize = 32;
-
-/// Random bytes kept for the next keys: as many as the system gives without being interrupted.
-const RANDOM_BYTES: usize = 256;
 
 /// What others may ask of a running session. Its task looks at the flags whenever it is polled.
 #[derive(Debug)]
@@ -43,71 +38,6 @@ pub struct Handle {
     pub(super) activity: Activity,
     flags: AtomicU8,
     target: Mutex<Target>,
-}
-
-/// A secret key: that of protocol 3.0, or of 3.2.
-#[derive(Debug)]
-enum Key {
-    Short([u8; 4]),
-    Long(Box<[u8; LONG_KEY_BYTES]>),
-}
-
-impl Key {
-    fn new(long: bool, random: &mut Random) -> Result<Self, Unspecified> {
-        if long {
-            let mut key = Box::new([0; LONG_KEY_BYTES]);
-            random.fill(&mut *key)?;
-            return Ok(Self::Long(key));
-        }
-        let mut key = [0; 4];
-        random.fill(&mut key)?;
-        Ok(Self::Short(key))
-    }
-
-    fn bytes(&self) -> &[u8] {
-        match self {
-            Self::Short(key) => key,
-            Self::Long(key) => &**key,
-        }
-    }
-}
-
-/// The system's random bytes, asked for some keys at once: a system call for each client would be
-/// felt. What has been taken is wiped.
-struct Random {
-    bytes: [u8; RANDOM_BYTES],
-    used: usize,
-}
-
-impl Random {
-    fn fill(&mut self, key: &mut [u8]) -> Result<(), Unspecified> {
-        let fits = |used: usize| used..used + key.len();
-        if self.bytes.get(fits(self.used)).is_none() {
-            SystemRandom::new().fill(&mut self.bytes)?;
-            self.used = 0;
-        }
-        let taken = self.bytes.get_mut(fits(self.used)).ok_or(Unspecified)?;
-        key.copy_from_slice(taken);
-        taken.fill(0);
-        self.used += key.len();
-        Ok(())
-    }
-}
-
-impl Default for Random {
-    fn default() -> Self {
-        Self {
-            bytes: [0; RANDOM_BYTES],
-            used: RANDOM_BYTES,
-        }
-    }
-}
-
-impl fmt::Debug for Random {
-    // What is left are the keys to come.
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("Random").finish_non_exhaustive()
-    }
 }
 
 /// The session's task has left its waker.
@@ -476,27 +406,5 @@ impl Registry {
 
     fn sessions(&self) -> MutexGuard<'_, Sessions> {
         self.sessions.lock().unwrap_or_else(PoisonError::into_inner)
-    }
-}
-
-#[cfg(test)]
-mod tests {
-    use std::collections::HashSet;
-
-    use super::*;
-
-    #[test]
-    fn no_random_byte_is_given_twice() {
-        let mut random = Random::default();
-        let mut seen = HashSet::new();
-        // Both lengths in turn do not fit into what is asked for at once.
-        for round in 0..64 {
-            let mut key = vec![0; if round % 2 == 0 { 4 } else { LONG_KEY_BYTES }];
-            random.fill(&mut key).unwrap();
-            let used = random.used;
-            assert!(random.bytes[..used].iter().all(|byte| *byte == 0));
-            assert!(key.iter().any(|byte| *byte != 0) && seen.insert(key));
-        }
-        assert!(random.fill(&mut [0; RANDOM_BYTES + 1]).is_err());
     }
 }
