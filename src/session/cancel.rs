@@ -2,6 +2,8 @@
 //! else others may ask of a running session, or know of it.
 
 mod key;
+#[cfg(test)]
+mod tests;
 
 use std::collections::HashMap;
 use std::future::poll_fn;
@@ -76,6 +78,9 @@ pub(super) struct Target {
     since: u64,
     /// Cancel connections that may still reach the upstream.
     under_way: u32,
+    /// One was given up after its request had been sent: the upstream may still be cancelled, whoever
+    /// has it then.
+    astray: bool,
 }
 
 impl Handle {
@@ -149,6 +154,7 @@ impl Handle {
         self.activity.holds(upstream.taken_at(), statements);
         let mut target = self.target();
         target.upstream = Some(Arc::clone(upstream));
+        target.astray = false;
         target.waits = Waits::No;
     }
 
@@ -182,7 +188,8 @@ impl Handle {
     }
 
     /// The session lets go of its upstream: no cancel starts any more, and those under way are
-    /// waited for, so that none of them hits whoever is next. False when one did not end in time.
+    /// waited for, so that none of them hits whoever is next. False when one may still do so: nobody
+    /// else can have the upstream.
     pub(super) async fn let_go(&self) -> bool {
         if self.try_let_go() {
             return true;
@@ -195,14 +202,15 @@ impl Handle {
                 Poll::Pending
             }
         });
-        tokio::time::timeout(CANCEL_TIMEOUT * 2, wait).await.is_ok()
+        let ended = tokio::time::timeout(CANCEL_TIMEOUT * 2, wait).await;
+        ended.is_ok() && !self.target().astray
     }
 
     /// Whether [`Handle::let_go`] would return at once; if so, it has been done.
     pub(super) fn try_let_go(&self) -> bool {
         let mut target = self.target();
         self.lets_go(&mut target);
-        target.under_way == 0
+        target.under_way == 0 && !target.astray
     }
 
     fn lets_go(&self, target: &mut Target) {
@@ -227,9 +235,14 @@ impl Handle {
             target.under_way += 1;
             upstream
         };
-        let _guard = UnderWay(self);
-        if let Err(error) = upstream.cancel.cancel(CANCEL_TIMEOUT).await {
-            tracing::warn!(%error, "cancel request did not reach the upstream");
+        let mut under_way = UnderWay {
+            handle: self,
+            astray: true,
+        };
+        let ended = upstream.cancel.cancel(CANCEL_TIMEOUT).await;
+        under_way.astray = ended.as_ref().is_err_and(|failed| failed.sent);
+        if let Err(failed) = ended {
+            tracing::warn!(error = %failed.error, "the upstream has not acknowledged a cancel request");
         }
     }
 
@@ -238,12 +251,19 @@ impl Handle {
     }
 }
 
-struct UnderWay<'a>(&'a Handle);
+struct UnderWay<'a> {
+    handle: &'a Handle,
+    /// Whether it is, if it ends now.
+    astray: bool,
+}
 
 impl Drop for UnderWay<'_> {
     fn drop(&mut self) {
-        self.0.target().under_way -= 1;
-        self.0.wake();
+        let mut target = self.handle.target();
+        target.under_way -= 1;
+        target.astray |= self.astray;
+        drop(target);
+        self.handle.wake();
     }
 }
 
