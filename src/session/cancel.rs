@@ -83,6 +83,14 @@ pub(super) struct Target {
     astray: bool,
 }
 
+impl Target {
+    fn wake(&self) {
+        if let Some(waker) = self.waker.as_ref() {
+            waker.wake_by_ref();
+        }
+    }
+}
+
 impl Handle {
     fn new(pid: u32, key: Key, who: Arc<Who>, peer: Peer) -> Self {
         static LAST: AtomicU64 = AtomicU64::new(0);
@@ -120,9 +128,7 @@ impl Handle {
     }
 
     fn wake(&self) {
-        if let Some(waker) = self.target().waker.as_ref() {
-            waker.wake_by_ref();
-        }
+        self.target().wake();
     }
 
     /// Waits until `flag` is up.
@@ -155,7 +161,7 @@ impl Handle {
         let mut target = self.target();
         target.upstream = Some(Arc::clone(upstream));
         target.astray = false;
-        target.waits = Waits::No;
+        self.waited(&mut target);
     }
 
     /// The session waits for an upstream since this moment.
@@ -168,10 +174,18 @@ impl Handle {
     /// The session begins or ends to wait.
     pub(crate) fn waits(&self, waits: Waits) {
         let mut target = self.target();
-        if waits != Waits::No {
+        if waits == Waits::No {
+            self.waited(&mut target);
+        } else {
             target.since = moment::now();
+            target.waits = waits;
         }
-        target.waits = waits;
+    }
+
+    /// The wait is over. A cancel that comes to nothing with it must not hit a later one.
+    fn waited(&self, target: &mut Target) {
+        target.waits = Waits::No;
+        self.lower(CANCELLED);
     }
 
     /// What the session is doing.
@@ -225,8 +239,9 @@ impl Handle {
         let upstream = {
             let mut target = self.target();
             if target.waits != Waits::No {
-                drop(target);
-                self.raise(CANCELLED);
+                // Under the lock, as its end is: it concerns this wait and no other.
+                self.flags.fetch_or(CANCELLED, Ordering::Release);
+                target.wake();
                 return;
             }
             let Some(upstream) = target.upstream.clone() else {

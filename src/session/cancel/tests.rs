@@ -77,3 +77,20 @@ async fn an_upstream_is_not_let_go_before_a_cancel_that_may_still_come() {
         let _session = listener.accept().await.unwrap();
     }
 }
+
+/// It was for the request that waited, and that one has been served.
+#[tokio::test]
+async fn a_cancel_that_came_too_late_hits_no_later_request() {
+    let listener = TcpListener::bind((Ipv4Addr::LOCALHOST, 0)).await.unwrap();
+    let registered = enter();
+    let handle = registered.handle();
+    handle.queues(1);
+    handle.cancel().await;
+    assert!(handle.has(CANCELLED));
+    handle.hold(&upstream(&listener).await, 0);
+    assert!(!handle.has(CANCELLED));
+    handle.waits(Waits::Follow);
+    handle.cancel().await;
+    handle.waits(Waits::No);
+    assert!(!handle.has(CANCELLED));
+}
