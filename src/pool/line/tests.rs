@@ -1,0 +1,105 @@
+//! The line in front of a server that the test plays: it lets in, or turns away, and says nothing else.
+
+use std::net::Ipv4Addr;
+use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
+
+use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
+use tokio::net::{TcpListener, TcpStream};
+use tokio::time::{Duration, sleep, timeout};
+
+use super::*;
+use crate::config::{Environment, Flags, load};
+use crate::pool::pools::{Plan, Pools};
+use crate::pool::upstream::Credential;
+use crate::wire::error::PgError;
+
+const PATIENCE: Duration = Duration::from_secs(5);
+
+const READY: &[u8] = b"R\0\0\0\x08\0\0\0\0Z\0\0\0\x05I";
+
+/// A server with room for so many; its port.
+async fn server(room: usize) -> u16 {
+    let listener = TcpListener::bind((Ipv4Addr::LOCALHOST, 0)).await.unwrap();
+    let port = listener.local_addr().unwrap().port();
+    let inside = Arc::new(AtomicUsize::new(0));
+    tokio::spawn(async move {
+        while let Ok((socket, _)) = listener.accept().await {
+            tokio::spawn(receive(socket, Arc::clone(&inside), room));
+        }
+    });
+    port
+}
+
+async fn receive(mut socket: TcpStream, inside: Arc<AtomicUsize>, room: usize) {
+    let mut start = [0; 1024];
+    let count = socket.read(&mut start).await.unwrap_or(0);
+    let asks = String::from_utf8_lossy(&start[..count]).into_owned();
+    if asks.contains(crate::pool::control::APPLICATION_NAME) {
+        return;
+    }
+    if inside.fetch_add(1, Ordering::SeqCst) >= room {
+        let mut refusal = Vec::new();
+        PgError::fatal("53300", "too many connections").encode(&mut refusal);
+        drop(socket.write_all(&refusal).await);
+    } else {
+        drop(socket.write_all(READY).await);
+    }
+    while !matches!(socket.read(&mut start).await, Ok(0) | Err(_)) {}
+    inside.fetch_sub(1, Ordering::SeqCst);
+}
+
+/// A pool of that server's; dropping the other ends its tasks.
+fn pool(port: u16, settings: &str) -> (Pools, Arc<Pool>) {
+    let directory = tempfile::tempdir().unwrap();
+    let path = directory.path().join("p.toml");
+    let url = format!("postgres://u:p@127.0.0.1:{port}/main?sslmode=disable");
+    std::fs::write(&path, format!("upstream.url = '{url}'\n{settings}")).unwrap();
+    let path = path.to_str().unwrap().to_owned();
+    let environment: Environment = [("PGWEIR_CONFIG".to_owned(), path)].into_iter().collect();
+    let config = load(&Flags::default(), &environment).unwrap().config;
+    let pools = Pools::new(Plan {
+        upstream: config.upstream,
+        pool: config.pool,
+        databases: config.databases,
+        users: config.auth.users,
+        declared: Arc::default(),
+    });
+    let pool = pools.find("main", "u", &Credential::None).unwrap().pool;
+    (pools, pool)
+}
+
+/// The server has fewer connections for us than the pool may have: who has the right to one that cannot be
+/// made is served in its turn, and not after all who came later.
+#[tokio::test(flavor = "multi_thread", worker_threads = 1)]
+async fn who_cannot_connect_is_not_overtaken_for_ever() {
+    let settings = "pool.size_max = 2\npool.timeout = '2s'";
+    let (_pools, pool) = pool(server(1).await, settings);
+    let held = pool.lease().await.unwrap();
+    let leased = |pool: &Arc<Pool>| {
+        let pool = Arc::clone(pool);
+        tokio::spawn(async move { pool.lease().await.map(Lease::give_back) })
+    };
+    let first = leased(&pool);
+    while pool.metrics.connects_failed.load(Ordering::Relaxed) == 0 {
+        sleep(Duration::from_millis(1)).await;
+    }
+    let over = Arc::new(AtomicBool::new(false));
+    for _ in 0..3 {
+        let (pool, over) = (Arc::clone(&pool), Arc::clone(&over));
+        tokio::spawn(async move {
+            while !over.load(Ordering::Relaxed) {
+                if let Ok(lease) = pool.lease().await {
+                    sleep(Duration::from_millis(1)).await;
+                    lease.give_back();
+                }
+            }
+        });
+    }
+    while pool.line.length() < 3 {
+        sleep(Duration::from_millis(1)).await;
+    }
+    tokio::spawn(async move { held.give_back() });
+    let served = timeout(PATIENCE, first).await.unwrap().unwrap();
+    over.store(true, Ordering::Relaxed);
+    served.unwrap();
+}
