@@ -260,9 +260,11 @@ impl Pool {
     /// # Errors
     /// See [`LeaseError`]. Cancel safe: the right goes to the next in line.
     pub async fn connect(self: &Arc<Self>, permit: Permit) -> Result<Lease, LeaseError> {
-        let slot = match self.idle(Instant::now()) {
-            Some(slot) if !self.valve.is_paused() => slot,
-            _ => self.new_slot().await?,
+        // Nothing is held while a pause waits for all upstreams to be closed.
+        let idle = self.idle(Instant::now());
+        let slot = match idle.filter(|_slot| !self.valve.is_paused()) {
+            Some(slot) => slot,
+            None => self.new_slot().await?,
         };
         Lease::new(slot, permit).ok_or_else(|| self.timed_out())
     }
@@ -308,12 +310,15 @@ impl Pool {
         let mut place = None;
         let _wanted = OneOf::new(&self.source.wanted);
         let mut started = Instant::now();
-        while started.elapsed() < self.limits.timeout {
+        loop {
             if self.valve.is_paused() {
                 // With what it may have been given: a pause waits for that to be closed.
                 place = None;
                 self.valve.opened().await;
                 started = Instant::now();
+            }
+            if started.elapsed() >= self.limits.timeout {
+                return Err(self.timed_out());
             }
             let beside = place.get_or_insert_with(|| self.wait_beside());
             // One that was put at hand while we came here.
@@ -348,7 +353,6 @@ impl Pool {
                 () = tokio::time::sleep(LOOK_AGAIN) => {}
             }
         }
-        Err(self.timed_out())
     }
 
     /// Whether waiting helps although no new upstream can be had: the server has no connection left

@@ -1,7 +1,10 @@
 //! The line in front of a server that the test plays: it lets in, or turns away, and says nothing else.
 
+use std::future::poll_fn;
 use std::net::Ipv4Addr;
+use std::pin::pin;
 use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
+use std::task::Poll;
 
 use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
 use tokio::net::{TcpListener, TcpStream};
@@ -66,6 +69,39 @@ fn pool(port: u16, settings: &str) -> (Pools, Arc<Pool>) {
     });
     let pool = pools.find("main", "u", &Credential::None).unwrap().pool;
     (pools, pool)
+}
+
+/// What an upstream that was idle a moment ago is not kept by: a client that has the right to it, and
+/// finds that everything has stopped.
+#[tokio::test]
+async fn a_pause_ends_although_a_client_was_about_to_take_an_upstream() {
+    let (_pools, pool) = pool(server(9).await, "");
+    pool.lease().await.unwrap().give_back();
+    let permit = pool.permit_at_once().unwrap();
+    pool.valve.pause(true);
+    let mut connect = pin!(pool.connect(permit));
+    let first = poll_fn(|cx| Poll::Ready(connect.as_mut().poll(cx))).await;
+    assert!(first.is_pending());
+    timeout(PATIENCE, pool.drain()).await.unwrap();
+    pool.valve.pause(false);
+    connect.await.unwrap().give_back();
+}
+
+/// Time in which everything has stopped does not count, for those who wait for a new upstream either.
+#[tokio::test]
+async fn a_pause_begins_in_time_for_who_connects() {
+    let silent = TcpListener::bind((Ipv4Addr::LOCALHOST, 0)).await.unwrap();
+    let port = silent.local_addr().unwrap().port();
+    let (_pools, pool) = pool(port, "pool.timeout = '50ms'");
+    let permit = pool.permit_at_once().unwrap();
+    let mut connect = pin!(pool.connect(permit));
+    let first = poll_fn(|cx| Poll::Ready(connect.as_mut().poll(cx))).await;
+    assert!(first.is_pending());
+    pool.valve.pause(true);
+    let paused = timeout(Duration::from_millis(500), &mut connect).await;
+    assert!(paused.is_err(), "{paused:?}");
+    pool.valve.pause(false);
+    assert!(timeout(PATIENCE, connect).await.unwrap().is_err());
 }
 
 /// The server has fewer connections for us than the pool may have: who has the right to one that cannot be
