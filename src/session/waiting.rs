@@ -70,14 +70,14 @@ impl Session {
                 self.hold(lease, asked, now);
                 Poll::Ready(Ok(None))
             }
-            Err(permit) => Poll::Ready(Ok(Some(Rare::Connect(permit)))),
+            Err(permit) => Poll::Ready(Ok(Some(Rare::Connect(permit, asked)))),
         }
     }
 
-    /// Gets an upstream that may have to be connected first, unless the client's request is gone before.
-    pub(super) async fn connect(&mut self, permit: Permit) -> Result<(), End> {
+    /// Gets an upstream that may have to be connected first, unless the client's request is gone before;
+    /// it has been waited for since `asked`.
+    pub(super) async fn connect(&mut self, permit: Permit, asked: Instant) -> Result<(), End> {
         let pool = Arc::clone(&self.pool);
-        let asked = self.asked();
         let lease = {
             let mut lease = pin!(pool.connect(permit));
             let notice = pool.wait_notice();
