@@ -139,3 +139,56 @@ async fn who_cannot_connect_is_not_overtaken_for_ever() {
     over.store(true, Ordering::Relaxed);
     served.unwrap();
 }
+
+/// One who comes and goes: leaves the line at any moment, gives back, closes or keeps what it gets.
+async fn wander(pool: Arc<Pool>, mut rng: fastrand::Rng) {
+    for _ in 0..200 {
+        let patience = Duration::from_micros(rng.u64(..3_000));
+        let Ok(Ok(mut lease)) = timeout(patience, pool.lease()).await else {
+            continue;
+        };
+        match rng.u8(..8) {
+            0 => sleep(Duration::from_millis(1)).await,
+            1 => tokio::task::yield_now().await,
+            2 => {
+                lease.detach();
+            }
+            _ => {}
+        }
+        if rng.u8(..16) == 0 {
+            lease.discard("for a change");
+        } else {
+            lease.give_back();
+        }
+    }
+}
+
+/// Whatever happens in whatever order, nobody is forgotten, and nothing is lost or had twice.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_storm_leaves_the_line_in_order() {
+    let (_pools, pool) = pool(server(4).await, "pool.size_max = 3\npool.pins_max = 2");
+    let mut rng = fastrand::Rng::new();
+    let clients: Vec<_> = (0..12)
+        .map(|_| tokio::spawn(wander(Arc::clone(&pool), rng.fork())))
+        .collect();
+    while !clients.iter().all(tokio::task::JoinHandle::is_finished) {
+        sleep(Duration::from_millis(rng.u64(..5))).await;
+        if rng.bool() {
+            pool.reconnect();
+        } else {
+            pool.valve.pause(true);
+            timeout(PATIENCE, pool.drain()).await.unwrap();
+            pool.valve.pause(false);
+        }
+    }
+    for client in clients {
+        client.await.unwrap();
+    }
+    let all = async { tokio::try_join!(pool.lease(), pool.lease(), pool.lease()) };
+    let (one, two, three) = timeout(PATIENCE, all).await.unwrap().unwrap();
+    assert_eq!((pool.line.free(), pool.line.length()), (0, 0));
+    [one, two, three].into_iter().for_each(Lease::give_back);
+    let state = pool.line.state();
+    assert_eq!((state.free, state.queue.len()), (3, 0));
+    assert!(state.connecting.is_empty());
+}
