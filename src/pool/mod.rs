@@ -61,7 +61,7 @@ const REAP_EVERY: Duration = Duration::from_secs(5);
 
 /// bb8 wakes one waiter per returned connection with a single stored permit, so two that return
 /// between a waiter's look and its sleep can leave it asleep beside an idle connection; it looks
-/// again after this.
+/// again after this. So does who waits for idle ones to be closed.
 const LOOK_AGAIN: Duration = Duration::from_millis(250);
 
 /// The limits of one pool.

@@ -87,6 +87,23 @@ async fn a_pause_ends_although_a_client_was_about_to_take_an_upstream() {
     connect.await.unwrap().give_back();
 }
 
+/// One comes to rest after the pause has looked for those that are idle, and nobody says so.
+#[tokio::test]
+async fn a_pause_looks_for_idle_upstreams_again() {
+    let (_pools, pool) = pool(server(9).await, "");
+    let mut lease = pool.lease().await.unwrap();
+    // So that it goes to bb8 at once.
+    assert!(lease.detach());
+    pool.valve.pause(true);
+    let mut drain = pin!(pool.drain());
+    let first = poll_fn(|cx| Poll::Ready(drain.as_mut().poll(cx))).await;
+    assert!(first.is_pending());
+    pool.valve.pause(false);
+    lease.give_back();
+    pool.valve.pause(true);
+    timeout(PATIENCE, drain).await.unwrap();
+}
+
 /// Time in which everything has stopped does not count, for those who wait for a new upstream either.
 #[tokio::test]
 async fn a_pause_begins_in_time_for_who_connects() {
