@@ -1,6 +1,9 @@
 //! Cancel requests: each reaches the query of the client that asked, or none.
 
-use std::sync::atomic::{AtomicBool, Ordering};
+use std::io::{self, Read as _, Write as _};
+use std::net::{Shutdown, SocketAddr, TcpListener, TcpStream};
+use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
+use std::sync::{Arc, Condvar, Mutex};
 use std::thread;
 
 use crate::support::eventually;
@@ -228,4 +231,94 @@ fn keys_are_as_long_as_the_protocol_says() {
             assert_eq!(client.until(b'Z').unwrap().error_text(), CANCELLED);
         }
     }
+}
+
+/// A way to Postgres on which cancel requests are held up until all may pass.
+struct Slow {
+    address: SocketAddr,
+    /// Cancel requests that have come.
+    held: Arc<AtomicUsize>,
+    opened: Arc<(Mutex<bool>, Condvar)>,
+}
+
+impl Slow {
+    fn start(upstream: SocketAddr) -> Self {
+        let listener = TcpListener::bind("127.0.0.1:0").unwrap();
+        let slow = Self {
+            address: listener.local_addr().unwrap(),
+            held: Arc::default(),
+            opened: Arc::default(),
+        };
+        let (held, opened) = (Arc::clone(&slow.held), Arc::clone(&slow.opened));
+        thread::spawn(move || {
+            for near in listener.incoming().map_while(Result::ok) {
+                let (held, opened) = (Arc::clone(&held), Arc::clone(&opened));
+                thread::spawn(move || pass(near, upstream, &held, &opened));
+            }
+        });
+        slow
+    }
+
+    fn open(&self) {
+        *self.opened.0.lock().unwrap() = true;
+        self.opened.1.notify_all();
+    }
+}
+
+fn pass(
+    mut near: TcpStream,
+    upstream: SocketAddr,
+    held: &AtomicUsize,
+    opened: &(Mutex<bool>, Condvar),
+) -> io::Result<()> {
+    let mut first = [0; 8];
+    near.read_exact(&mut first)?;
+    if first[4..] == 80_877_102_u32.to_be_bytes() {
+        held.fetch_add(1, Ordering::Relaxed);
+        let guard = opened.0.lock().unwrap();
+        drop(opened.1.wait_while(guard, |opened| !*opened).unwrap());
+    }
+    let mut far = TcpStream::connect(upstream)?;
+    far.write_all(&first)?;
+    let (mut back, mut to) = (far.try_clone()?, near.try_clone()?);
+    let answers = thread::spawn(move || {
+        io::copy(&mut back, &mut to).ok();
+        to.shutdown(Shutdown::Both).ok();
+    });
+    io::copy(&mut near, &mut far).ok();
+    far.shutdown(Shutdown::Write).ok();
+    answers.join().ok();
+    Ok(())
+}
+
+/// The server takes so long to hear of a cancel that nobody waits for it any more: whoever comes after
+/// has another upstream.
+#[test]
+fn a_cancel_that_comes_late_reaches_nobody_else() {
+    let postgres = Postgres::start();
+    let slow = Slow::start(postgres.address);
+    let proxy = Proxy::start_to(slow.address, 1, &[]);
+    let (mut client, mut next) = (proxy.client(), proxy.client());
+    client
+        .send(&query("select 'slept' from pg_sleep(0.5)"))
+        .unwrap();
+    wait_for_sleepers(&mut postgres.admin(), 1);
+    let (address, key) = (proxy.address, client.key());
+    let asks = thread::spawn(move || cancel(address, &key));
+    eventually("the cancel to be on its way", || {
+        (slow.held.load(Ordering::Relaxed) == 1).then_some(())
+    });
+    next.send(&query("select 'next' from pg_sleep(1.5)"))
+        .unwrap();
+    assert_eq!(client.until(b'Z').unwrap().value().unwrap(), "slept");
+    wait_for_sleepers(&mut postgres.admin(), 1);
+    slow.open();
+    let reply = next.until(b'Z').unwrap();
+    assert_eq!(
+        reply.value(),
+        Some("next".to_owned()),
+        "{}",
+        reply.error_text()
+    );
+    asks.join().unwrap().unwrap();
 }

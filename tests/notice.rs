@@ -3,6 +3,7 @@
 use crate::support::eventually;
 use crate::support::postgres::Postgres;
 use crate::support::proxy::Proxy;
+use crate::support::web::{get, sample};
 use crate::support::wire::{Client, Reply, bind, execute, parse, query, sync};
 
 fn tags(reply: &Reply) -> String {
@@ -89,4 +90,24 @@ fn no_time_is_never() {
     assert_eq!(refused.tag, b'E');
     assert!(String::from_utf8_lossy(&refused.body).contains("RPW0201\0"));
     eventually("it has gone", || waiter.next().is_err().then_some(()));
+}
+
+/// Its turn has come, but the upstream is gone, and another has to be connected first: it has waited all
+/// the same.
+#[test]
+fn a_wait_that_ends_with_a_new_connection_counts_from_its_beginning() {
+    let postgres = Postgres::start();
+    let text = "pool.size_max = 1\npool.wait_notice = \"500ms\"\nadmin.token = \"t\"\n";
+    let proxy = Proxy::configured(postgres.address, text);
+    let mut waiter = proxy.client();
+    let _holder = occupy(&proxy);
+    waiter.send(&query("select 1")).unwrap();
+    assert_eq!(waiter.next().unwrap().tag, b'N');
+    let end = "select pg_terminate_backend(pid) from pg_stat_activity";
+    let held = "where state = 'idle in transaction'";
+    postgres.admin().run(&format!("{end} {held}"));
+    assert_eq!(tags(&waiter.until(b'Z').unwrap()), "TDCZ");
+    let page = get(proxy.web(), "/metrics").body;
+    let waited = "pgweir_queue_seconds_sum{database=\"postgres\",user=\"postgres\"}";
+    assert!(sample(&page, waited) >= 0.5, "{page}");
 }

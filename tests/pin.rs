@@ -291,3 +291,22 @@ fn what_does_not_pin() {
         .collect();
     assert!(pinned.is_empty(), "{pinned:?}");
 }
+
+/// What cannot be asked may still be there: the session keeps its upstream, and is not ended for it.
+#[test]
+fn a_question_that_is_refused_ends_no_session() {
+    let world = World::new();
+    let mut admin = world.postgres.admin();
+    admin.run("revoke select on pg_catalog.pg_prepared_statements from public");
+    let mut client = world.proxy.client_as("app");
+    let mut other = world.proxy.client_as("app");
+    client.run("create temp table t (a int)");
+    client.run("drop table t");
+    other.send(&query("select 'other'")).unwrap();
+    for _ in 0..2 {
+        assert_eq!(client.value("select 'mine'"), "mine");
+        assert!(!other.has_answer());
+    }
+    drop(client);
+    assert_eq!(other.until(b'Z').unwrap().value().unwrap(), "other");
+}

@@ -6,6 +6,8 @@ use std::time::Duration;
 
 use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
 
+use tokio::time::{Instant, timeout_at};
+
 use super::dial::{Address, Encryption, open};
 use crate::config::Host;
 use crate::stream::Stream;
@@ -36,6 +38,14 @@ impl std::fmt::Debug for CancelTarget {
     }
 }
 
+/// Why a cancel request was not acknowledged.
+#[derive(Debug)]
+pub struct Unacknowledged {
+    pub error: io::Error,
+    /// It is on its way: the signal may still come, at any time.
+    pub sent: bool,
+}
+
 impl CancelTarget {
     /// Sends a CancelRequest and waits until the upstream has closed that connection: only then is
     /// the signal sent, and only then may the session be given to somebody else (H102). Whether
@@ -45,20 +55,28 @@ impl CancelTarget {
     ///
     /// # Errors
     /// No connection, none closed within `timeout`, or the upstream has no cancel key.
-    pub async fn cancel(&self, timeout: Duration) -> io::Result<()> {
+    pub async fn cancel(&self, timeout: Duration) -> Result<(), Unacknowledged> {
+        let ends = Instant::now() + timeout;
+        let failed = |sent| move |error| Unacknowledged { error, sent };
+        let opened = timeout_at(ends, self.connect()).await;
+        let stream = opened.map_err(io::Error::from).flatten();
+        let stream = stream.map_err(failed(false))?;
+        let closed = timeout_at(ends, self.send(stream)).await;
+        let closed = closed.map_err(io::Error::from).flatten();
+        closed.map_err(failed(true))
+    }
+
+    async fn connect(&self) -> io::Result<Stream> {
         if !CANCEL_KEY_BYTES.contains(&self.key.len()) {
             let text = "the upstream gave no cancel key";
             return Err(io::Error::new(io::ErrorKind::Unsupported, text));
         }
-        tokio::time::timeout(timeout, self.send())
+        open(&self.host, &self.address, &self.connector, self.encryption)
             .await
-            .map_err(|elapsed| io::Error::new(io::ErrorKind::TimedOut, elapsed))?
+            .map_err(io::Error::other)
     }
 
-    async fn send(&self) -> io::Result<()> {
-        let mut stream = open(&self.host, &self.address, &self.connector, self.encryption)
-            .await
-            .map_err(io::Error::other)?;
+    async fn send(&self, mut stream: Stream) -> io::Result<()> {
         let request = startup::encode_cancel(self.pid, &self.key);
         stream.write_all(&request).await?;
         stream.flush().await?;

@@ -56,8 +56,7 @@ impl Lease {
         let pool = Arc::clone(&self.permit.pool);
         self.record.has_statements(self.prepared.len());
         self.record.does(Doing::Idle);
-        // Whoever wants a new upstream asks bb8, and gets this one if it is there first.
-        if self.slot.is_some() && !pool.is_closing(&self.record) && !pool.wants_new() {
+        if self.slot.is_some() && !pool.is_closing(&self.record) {
             pool.put_at_hand(self);
         } else {
             let warm = self.warm.take();

@@ -8,6 +8,8 @@
 //! that waits for a moment starts no timer.
 
 mod keeper;
+#[cfg(test)]
+mod tests;
 
 use std::collections::VecDeque;
 use std::sync::atomic::{AtomicUsize, Ordering};
@@ -35,6 +37,9 @@ struct State {
     free: usize,
     /// Never longer than `pool.queue_max`.
     queue: VecDeque<Waiter>,
+    /// Those who came before and have the right to an upstream that has to be connected first, which may
+    /// not succeed: no more than there are permits.
+    connecting: VecDeque<Arc<Ticket>>,
     /// So many at the front have waited long enough to be told.
     noticed: usize,
     /// Upstreams that were used a moment ago, the latest last; no more than there are permits. bb8's
@@ -128,6 +133,15 @@ impl Drop for Waiting {
 }
 
 impl Ticket {
+    fn new(pool: &Arc<Pool>, since: Instant) -> Arc<Self> {
+        let (waker, notice) = (None, false);
+        Arc::new(Self {
+            pool: Arc::clone(pool),
+            since,
+            desk: Mutex::new(Desk::Waiting { waker, notice }),
+        })
+    }
+
     fn desk(&self) -> MutexGuard<'_, Desk> {
         self.desk.lock().unwrap_or_else(PoisonError::into_inner)
     }
@@ -215,6 +229,7 @@ impl Line {
             state: Mutex::new(State {
                 free: permits,
                 queue: VecDeque::new(),
+                connecting: VecDeque::new(),
                 noticed: 0,
                 at_hand: Vec::new(),
                 kept: false,
@@ -264,7 +279,14 @@ impl State {
         Some(waiter.ticket)
     }
 
+    /// Whoever gets an upstream that is free: the first of those who have come so far that only that is
+    /// missing, or of all others.
+    fn next_or_connecting(&mut self, line: &Line) -> Option<Arc<Ticket>> {
+        self.connecting.pop_front().or_else(|| self.next(line))
+    }
+
     fn leave(&mut self, ticket: &Arc<Ticket>, line: &Line) {
+        self.connecting.retain(|other| !Arc::ptr_eq(other, ticket));
         let mut places = self.queue.iter();
         let Some(place) = places.position(|waiter| Arc::ptr_eq(&waiter.ticket, ticket)) else {
             return;
@@ -292,14 +314,7 @@ impl Pool {
     /// # Errors
     /// As many as may wait do already.
     pub fn wait(self: &Arc<Self>, now: Instant) -> Result<Waiting, LeaseError> {
-        let ticket = Arc::new(Ticket {
-            pool: Arc::clone(self),
-            since: now,
-            desk: Mutex::new(Desk::Waiting {
-                waker: None,
-                notice: false,
-            }),
-        });
+        let ticket = Ticket::new(self, now);
         let mut state = self.line.state();
         if !self.valve.is_paused() && state.take() {
             drop(state);
@@ -318,6 +333,14 @@ impl Pool {
         Ok(Waiting(ticket))
     }
 
+    /// With a permit, and while an upstream is being connected for it: one that is given back is as good.
+    pub(super) fn wait_beside(self: &Arc<Self>) -> Waiting {
+        let ticket = Ticket::new(self, Instant::now());
+        let mut state = self.line.state();
+        state.connecting.push_back(Arc::clone(&ticket));
+        Waiting(ticket)
+    }
+
     /// There is something to be looked after.
     fn keep(self: &Arc<Self>, mut state: MutexGuard<'_, State>) {
         let kept = std::mem::replace(&mut state.kept, true);
@@ -331,7 +354,7 @@ impl Pool {
     pub(super) fn put_at_hand(self: &Arc<Self>, mut lease: Lease) {
         let mut state = loop {
             let mut state = self.line.state();
-            let Some(ticket) = state.next(&self.line) else {
+            let Some(ticket) = state.next_or_connecting(&self.line) else {
                 break state;
             };
             drop(state);

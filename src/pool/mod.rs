@@ -31,7 +31,7 @@ pub mod valve;
 mod tests;
 
 use std::future::poll_fn;
-use std::sync::atomic::{AtomicBool, AtomicU64, AtomicUsize, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicU64, AtomicUsize};
 use std::sync::{Arc, OnceLock};
 use std::task::{Context, Poll, Waker};
 use std::time::Duration;
@@ -61,7 +61,7 @@ const REAP_EVERY: Duration = Duration::from_secs(5);
 
 /// bb8 wakes one waiter per returned connection with a single stored permit, so two that return
 /// between a waiter's look and its sleep can leave it asleep beside an idle connection; it looks
-/// again after this.
+/// again after this. So does who waits for idle ones to be closed.
 const LOOK_AGAIN: Duration = Duration::from_millis(250);
 
 /// The limits of one pool.
@@ -259,10 +259,12 @@ impl Pool {
     ///
     /// # Errors
     /// See [`LeaseError`]. Cancel safe: the right goes to the next in line.
-    pub async fn connect(&self, permit: Permit) -> Result<Lease, LeaseError> {
-        let slot = match self.idle(Instant::now()) {
-            Some(slot) if !self.valve.is_paused() => slot,
-            _ => self.new_slot().await?,
+    pub async fn connect(self: &Arc<Self>, permit: Permit) -> Result<Lease, LeaseError> {
+        // Nothing is held while a pause waits for all upstreams to be closed.
+        let idle = self.idle(Instant::now());
+        let slot = match idle.filter(|_slot| !self.valve.is_paused()) {
+            Some(slot) => slot,
+            None => self.new_slot().await?,
         };
         Lease::new(slot, permit).ok_or_else(|| self.timed_out())
     }
@@ -275,11 +277,6 @@ impl Pool {
                 return Some(slot);
             }
         }
-    }
-
-    /// Whether somebody wants a new upstream.
-    fn wants_new(&self) -> bool {
-        self.source.wanted.load(Ordering::Relaxed) > 0
     }
 
     /// An idle upstream, good or not: one look, without what waiting costs.
@@ -308,15 +305,22 @@ impl Pool {
         can
     }
 
-    async fn new_slot(&self) -> Result<Slot, LeaseError> {
+    async fn new_slot(self: &Arc<Self>) -> Result<Slot, LeaseError> {
         let mut failures = self.failures.subscribe();
+        let mut place = None;
         let _wanted = OneOf::new(&self.source.wanted);
         let mut started = Instant::now();
-        while started.elapsed() < self.limits.timeout {
+        loop {
             if self.valve.is_paused() {
+                // With what it may have been given: a pause waits for that to be closed.
+                place = None;
                 self.valve.opened().await;
                 started = Instant::now();
             }
+            if started.elapsed() >= self.limits.timeout {
+                return Err(self.timed_out());
+            }
+            let beside = place.get_or_insert_with(|| self.wait_beside());
             // One that was put at hand while we came here.
             if let Some(mut slot) = self.line.at_hand()
                 && self.can_take(&mut slot, Instant::now())
@@ -325,6 +329,16 @@ impl Pool {
             }
             tokio::select! {
                 biased;
+                given = poll_fn(|cx| beside.poll(cx)) => {
+                    place = None;
+                    // Its own permit goes to the next in line.
+                    if let Given::Lease(lease) = given
+                        && let (Some(mut slot), _permit) = lease.rest()
+                        && self.can_take(&mut slot, Instant::now())
+                    {
+                        return Ok(slot);
+                    }
+                }
                 slot = self.inner.get_owned() => if let Ok(mut slot) = slot
                     && self.can_take(&mut slot, Instant::now())
                 {
@@ -339,7 +353,6 @@ impl Pool {
                 () = tokio::time::sleep(LOOK_AGAIN) => {}
             }
         }
-        Err(self.timed_out())
     }
 
     /// Whether waiting helps although no new upstream can be had: the server has no connection left

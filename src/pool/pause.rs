@@ -1,11 +1,14 @@
 //! Closing upstreams on purpose: PAUSE and RECONNECT.
 
+use std::collections::HashMap;
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
 
-use super::Pool;
+use tokio::time::timeout;
+
 use super::pools::Found;
 use super::record::Record;
+use super::{LOOK_AGAIN, Pool};
 
 impl Pool {
     /// Upstreams made so far are closed: the idle ones now, the others when they come back
@@ -31,8 +34,19 @@ impl Pool {
     /// Closes idle upstreams, and waits until those in use have come back and been closed, too. The
     /// valve is closed already, so nobody gets a new one.
     pub async fn drain(&self) {
-        self.sweep();
-        self.live.none().await;
+        self.sweep_until(HashMap::is_empty).await;
+    }
+
+    /// Closes idle upstreams until this is true of all that are left. bb8 does not say when one comes to
+    /// rest that was being connected meanwhile, so they are looked for again.
+    async fn sweep_until(&self, enough: impl Fn(&HashMap<u64, Arc<Record>>) -> bool) {
+        loop {
+            self.sweep();
+            let enough = self.live.until(&enough);
+            if timeout(LOOK_AGAIN, enough).await.is_ok() {
+                return;
+            }
+        }
     }
 
     /// An upstream was given back: if that was while the pause began, nobody else closes it.
@@ -65,8 +79,7 @@ impl Pool {
 
     /// Waits until those that have to be closed have been.
     pub async fn renewed(&self) {
-        self.live
-            .until(|all| all.values().all(|record| self.is_current(record)))
+        self.sweep_until(|all| all.values().all(|record| self.is_current(record)))
             .await;
     }
 

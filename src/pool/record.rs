@@ -166,11 +166,6 @@ impl Live {
         *self.count.borrow()
     }
 
-    /// Waits until there is none.
-    pub(super) async fn none(&self) {
-        self.until(HashMap::is_empty).await;
-    }
-
     /// Waits until this is true of them.
     pub(super) async fn until(&self, enough: impl Fn(&HashMap<u64, Arc<Record>>) -> bool) {
         let mut count = self.count.subscribe();

@@ -1,8 +1,11 @@
 //! Cancel keys: ours to the upstream's, valid only while the upstream is held (H102, H103); and what
 //! else others may ask of a running session, or know of it.
 
+mod key;
+#[cfg(test)]
+mod tests;
+
 use std::collections::HashMap;
-use std::fmt;
 use std::future::poll_fn;
 use std::net::SocketAddr;
 use std::num::NonZeroU16;
@@ -13,8 +16,8 @@ use std::time::Duration;
 
 use foldhash::fast::RandomState;
 use ring::error::Unspecified;
-use ring::rand::{SecureRandom, SystemRandom};
 
+use self::key::{Key, Random};
 use super::census::{Activity, Peer, Purpose, Seen, Who};
 use crate::moment;
 use crate::pool::Pool;
@@ -22,12 +25,6 @@ use crate::pool::record::Record;
 
 /// How long a cancel connection to the upstream may take. Its upstream waits for it, so not long.
 const CANCEL_TIMEOUT: Duration = Duration::from_secs(5);
-
-/// Bytes of our secret keys for protocol 3.2; 3.0 has room for four.
-const LONG_KEY_BYTES: usize = 32;
-
-/// Random bytes kept for the next keys: as many as the system gives without being interrupted.
-const RANDOM_BYTES: usize = 256;
 
 /// What others may ask of a running session. Its task looks at the flags whenever it is polled.
 #[derive(Debug)]
@@ -43,71 +40,6 @@ pub struct Handle {
     pub(super) activity: Activity,
     flags: AtomicU8,
     target: Mutex<Target>,
-}
-
-/// A secret key: that of protocol 3.0, or of 3.2.
-#[derive(Debug)]
-enum Key {
-    Short([u8; 4]),
-    Long(Box<[u8; LONG_KEY_BYTES]>),
-}
-
-impl Key {
-    fn new(long: bool, random: &mut Random) -> Result<Self, Unspecified> {
-        if long {
-            let mut key = Box::new([0; LONG_KEY_BYTES]);
-            random.fill(&mut *key)?;
-            return Ok(Self::Long(key));
-        }
-        let mut key = [0; 4];
-        random.fill(&mut key)?;
-        Ok(Self::Short(key))
-    }
-
-    fn bytes(&self) -> &[u8] {
-        match self {
-            Self::Short(key) => key,
-            Self::Long(key) => &**key,
-        }
-    }
-}
-
-/// The system's random bytes, asked for some keys at once: a system call for each client would be
-/// felt. What has been taken is wiped.
-struct Random {
-    bytes: [u8; RANDOM_BYTES],
-    used: usize,
-}
-
-impl Random {
-    fn fill(&mut self, key: &mut [u8]) -> Result<(), Unspecified> {
-        let fits = |used: usize| used..used + key.len();
-        if self.bytes.get(fits(self.used)).is_none() {
-            SystemRandom::new().fill(&mut self.bytes)?;
-            self.used = 0;
-        }
-        let taken = self.bytes.get_mut(fits(self.used)).ok_or(Unspecified)?;
-        key.copy_from_slice(taken);
-        taken.fill(0);
-        self.used += key.len();
-        Ok(())
-    }
-}
-
-impl Default for Random {
-    fn default() -> Self {
-        Self {
-            bytes: [0; RANDOM_BYTES],
-            used: RANDOM_BYTES,
-        }
-    }
-}
-
-impl fmt::Debug for Random {
-    // What is left are the keys to come.
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("Random").finish_non_exhaustive()
-    }
 }
 
 /// The session's task has left its waker.
@@ -146,6 +78,17 @@ pub(super) struct Target {
     since: u64,
     /// Cancel connections that may still reach the upstream.
     under_way: u32,
+    /// One was given up after its request had been sent: the upstream may still be cancelled, whoever
+    /// has it then.
+    astray: bool,
+}
+
+impl Target {
+    fn wake(&self) {
+        if let Some(waker) = self.waker.as_ref() {
+            waker.wake_by_ref();
+        }
+    }
 }
 
 impl Handle {
@@ -185,9 +128,7 @@ impl Handle {
     }
 
     fn wake(&self) {
-        if let Some(waker) = self.target().waker.as_ref() {
-            waker.wake_by_ref();
-        }
+        self.target().wake();
     }
 
     /// Waits until `flag` is up.
@@ -219,7 +160,8 @@ impl Handle {
         self.activity.holds(upstream.taken_at(), statements);
         let mut target = self.target();
         target.upstream = Some(Arc::clone(upstream));
-        target.waits = Waits::No;
+        target.astray = false;
+        self.waited(&mut target);
     }
 
     /// The session waits for an upstream since this moment.
@@ -232,10 +174,18 @@ impl Handle {
     /// The session begins or ends to wait.
     pub(crate) fn waits(&self, waits: Waits) {
         let mut target = self.target();
-        if waits != Waits::No {
+        if waits == Waits::No {
+            self.waited(&mut target);
+        } else {
             target.since = moment::now();
+            target.waits = waits;
         }
-        target.waits = waits;
+    }
+
+    /// The wait is over. A cancel that comes to nothing with it must not hit a later one.
+    fn waited(&self, target: &mut Target) {
+        target.waits = Waits::No;
+        self.lower(CANCELLED);
     }
 
     /// What the session is doing.
@@ -252,7 +202,8 @@ impl Handle {
     }
 
     /// The session lets go of its upstream: no cancel starts any more, and those under way are
-    /// waited for, so that none of them hits whoever is next. False when one did not end in time.
+    /// waited for, so that none of them hits whoever is next. False when one may still do so: nobody
+    /// else can have the upstream.
     pub(super) async fn let_go(&self) -> bool {
         if self.try_let_go() {
             return true;
@@ -265,14 +216,15 @@ impl Handle {
                 Poll::Pending
             }
         });
-        tokio::time::timeout(CANCEL_TIMEOUT * 2, wait).await.is_ok()
+        let ended = tokio::time::timeout(CANCEL_TIMEOUT * 2, wait).await;
+        ended.is_ok() && !self.target().astray
     }
 
     /// Whether [`Handle::let_go`] would return at once; if so, it has been done.
     pub(super) fn try_let_go(&self) -> bool {
         let mut target = self.target();
         self.lets_go(&mut target);
-        target.under_way == 0
+        target.under_way == 0 && !target.astray
     }
 
     fn lets_go(&self, target: &mut Target) {
@@ -287,8 +239,9 @@ impl Handle {
         let upstream = {
             let mut target = self.target();
             if target.waits != Waits::No {
-                drop(target);
-                self.raise(CANCELLED);
+                // Under the lock, as its end is: it concerns this wait and no other.
+                self.flags.fetch_or(CANCELLED, Ordering::Release);
+                target.wake();
                 return;
             }
             let Some(upstream) = target.upstream.clone() else {
@@ -297,9 +250,14 @@ impl Handle {
             target.under_way += 1;
             upstream
         };
-        let _guard = UnderWay(self);
-        if let Err(error) = upstream.cancel.cancel(CANCEL_TIMEOUT).await {
-            tracing::warn!(%error, "cancel request did not reach the upstream");
+        let mut under_way = UnderWay {
+            handle: self,
+            astray: true,
+        };
+        let ended = upstream.cancel.cancel(CANCEL_TIMEOUT).await;
+        under_way.astray = ended.as_ref().is_err_and(|failed| failed.sent);
+        if let Err(failed) = ended {
+            tracing::warn!(error = %failed.error, "the upstream has not acknowledged a cancel request");
         }
     }
 
@@ -308,12 +266,19 @@ impl Handle {
     }
 }
 
-struct UnderWay<'a>(&'a Handle);
+struct UnderWay<'a> {
+    handle: &'a Handle,
+    /// Whether it is, if it ends now.
+    astray: bool,
+}
 
 impl Drop for UnderWay<'_> {
     fn drop(&mut self) {
-        self.0.target().under_way -= 1;
-        self.0.wake();
+        let mut target = self.handle.target();
+        target.under_way -= 1;
+        target.astray |= self.astray;
+        drop(target);
+        self.handle.wake();
     }
 }
 
@@ -476,27 +441,5 @@ impl Registry {
 
     fn sessions(&self) -> MutexGuard<'_, Sessions> {
         self.sessions.lock().unwrap_or_else(PoisonError::into_inner)
-    }
-}
-
-#[cfg(test)]
-mod tests {
-    use std::collections::HashSet;
-
-    use super::*;
-
-    #[test]
-    fn no_random_byte_is_given_twice() {
-        let mut random = Random::default();
-        let mut seen = HashSet::new();
-        // Both lengths in turn do not fit into what is asked for at once.
-        for round in 0..64 {
-            let mut key = vec![0; if round % 2 == 0 { 4 } else { LONG_KEY_BYTES }];
-            random.fill(&mut key).unwrap();
-            let used = random.used;
-            assert!(random.bytes[..used].iter().all(|byte| *byte == 0));
-            assert!(key.iter().any(|byte| *byte != 0) && seen.insert(key));
-        }
-        assert!(random.fill(&mut [0; RANDOM_BYTES + 1]).is_err());
     }
 }

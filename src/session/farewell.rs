@@ -97,8 +97,8 @@ impl Session {
             handle.let_go().await;
         }
         if busy {
-            if let Err(error) = held.lease.record.cancel.cancel(CANCEL_TIMEOUT).await {
-                tracing::debug!(%error, "cancelling an abandoned query failed");
+            if let Err(failed) = held.lease.record.cancel.cancel(CANCEL_TIMEOUT).await {
+                tracing::debug!(error = %failed.error, "cancelling an abandoned query failed");
             }
             held.lease
                 .discard("its client left in the middle of a request");

@@ -104,8 +104,8 @@ pub struct Session {
 enum Rare {
     /// Another client's answer.
     Wait(Box<Waited>),
-    /// A new upstream, to which it has the right.
-    Connect(Permit),
+    /// A new upstream, to which it has the right; since when it waits for one.
+    Connect(Permit, Instant),
     /// Nothing: the client has cancelled what it waited for.
     Skip,
     /// What its upstream has to be brought to.
@@ -130,7 +130,7 @@ impl Session {
             // future is that of its longest way, and ten thousand idle clients only wait.
             let step = match poll_fn(|cx| self.poll_usual(cx)).await {
                 Ok(Rare::Wait(waited)) => Box::pin(self.wait_for(waited)).await,
-                Ok(Rare::Connect(permit)) => Box::pin(self.connect(permit)).await,
+                Ok(Rare::Connect(permit, asked)) => Box::pin(self.connect(permit, asked)).await,
                 Ok(Rare::Skip) => Box::pin(self.skip_request()).await,
                 Ok(Rare::Settle) => Box::pin(self.settle()).await,
                 Err(end) => break end,

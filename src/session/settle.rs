@@ -3,6 +3,7 @@
 use std::sync::Arc;
 
 use super::Session;
+use super::ask::AskError;
 use super::deferred::Deferred;
 use super::end::End;
 use super::held::{Adjusting, Held, Note};
@@ -78,6 +79,8 @@ impl Session {
         if held.pins.worth_asking() {
             match held.ask(PROBE).await {
                 Ok(Some(mask)) => held.pins.told(mask),
+                // Its client has cancelled it, say, or set a limit to its time: the reasons stay.
+                Err(AskError::Upstream(_)) => held.pins.ask = false,
                 _ => return Err(End::UpstreamClosed { told: false }),
             }
         }

@@ -48,6 +48,11 @@ impl Session {
         let Some(waiting) = &self.waiting else {
             return Poll::Ready(Ok(None));
         };
+        if self.registered.handle().lower(CANCELLED) {
+            // What it may have been given meanwhile goes to the next in line.
+            self.waiting = None;
+            return Poll::Ready(Ok(Some(Rare::Skip)));
+        }
         let Poll::Ready(given) = waiting.poll(cx) else {
             if waiting.takes_notice() {
                 self.tell_it_waits();
@@ -65,14 +70,14 @@ impl Session {
                 self.hold(lease, asked, now);
                 Poll::Ready(Ok(None))
             }
-            Err(permit) => Poll::Ready(Ok(Some(Rare::Connect(permit)))),
+            Err(permit) => Poll::Ready(Ok(Some(Rare::Connect(permit, asked)))),
         }
     }
 
-    /// Gets an upstream that may have to be connected first, unless the client's request is gone before.
-    pub(super) async fn connect(&mut self, permit: Permit) -> Result<(), End> {
+    /// Gets an upstream that may have to be connected first, unless the client's request is gone before;
+    /// it has been waited for since `asked`.
+    pub(super) async fn connect(&mut self, permit: Permit, asked: Instant) -> Result<(), End> {
         let pool = Arc::clone(&self.pool);
-        let asked = self.asked();
         let lease = {
             let mut lease = pin!(pool.connect(permit));
             let notice = pool.wait_notice();
@@ -81,6 +86,9 @@ impl Session {
             let due = due.filter(|due| *due > Instant::now());
             let mut reminder = pin!(due.map(sleep_until));
             poll_fn(|cx| {
+                if self.registered.handle().lower(CANCELLED) {
+                    return Poll::Ready(Ok(None));
+                }
                 if let Poll::Ready(lease) = lease.as_mut().poll(cx) {
                     return Poll::Ready(Ok(Some(lease)));
                 }
