@@ -15,9 +15,6 @@ use crate::wire::replies::Status;
 /// How long a client may take to read its last words.
 const LAST_WORDS_TIMEOUT: Duration = Duration::from_secs(2);
 
-/// How long a cancel of what a vanished client left running may take.
-const CANCEL_TIMEOUT: Duration = Duration::from_secs(5);
-
 impl Session {
     pub(super) async fn farewell(&mut self, end: &End) {
         // Words in the middle of a frame would be read as its data.
@@ -86,20 +83,17 @@ impl Session {
         }
     }
 
-    /// Closes the upstream; with `busy`, cancels what it is doing first, since a server that waits
-    /// for a lock or a sleep does not notice that nobody is there any more.
+    /// Closes the upstream; with `busy`, stops what it is doing first.
     async fn drop_upstream(&mut self, busy: bool) {
         let handle = Arc::clone(self.registered.handle());
-        let Some(held) = self.held.take() else {
+        let Some(mut held) = self.held.take() else {
             return;
         };
         if !handle.try_let_go() {
             handle.let_go().await;
         }
         if busy {
-            if let Err(failed) = held.lease.record.cancel.cancel(CANCEL_TIMEOUT).await {
-                tracing::debug!(error = %failed.error, "cancelling an abandoned query failed");
-            }
+            held.stop().await;
             held.lease
                 .discard("its client left in the middle of a request");
         } else {

@@ -3,6 +3,7 @@
 //! A session waits for a request, leases an upstream for it, relays until the upstream is at rest
 //! again, settles what is left of the client's state on it, and gives it back.
 
+mod abandoned;
 mod ask;
 mod asked;
 mod backend;

@@ -1,5 +1,6 @@
 //! Upstreams that end under their clients, and clients that vanish from their upstreams.
 
+use std::fs;
 use std::process::Command;
 use std::time::Duration;
 
@@ -113,36 +114,81 @@ fn a_backend_that_ends_in_a_query_ends_its_client() {
     assert_eq!(other.until(b'Z').unwrap().value().unwrap(), "after");
 }
 
+/// A server process of a pool of one, which does not get to what it is told before it goes on.
+struct Stopped {
+    pid: String,
+    console: Client,
+}
+
+impl Stopped {
+    /// The pool's only one, once it is at rest.
+    fn new(world: &World) -> Self {
+        let pid = world.proxy.client().value("select pg_backend_pid()");
+        let mut stopped = Self {
+            pid,
+            console: console(&world.proxy),
+        };
+        stopped.wait_for("sv_idle");
+        stopped.signal("STOP");
+        stopped
+    }
+
+    fn wait_for(&mut self, column: &str) {
+        let pool = ("database", "postgres");
+        eventually(column, || {
+            let count = cell(&mut self.console, "SHOW POOLS", pool, column);
+            (count.as_deref() == Some("1")).then_some(())
+        });
+    }
+
+    fn signal(&self, name: &str) {
+        let kill = Command::new("kill").args(["-s", name, &self.pid]).status();
+        assert!(kill.unwrap().success());
+    }
+
+    /// A cancel has come to it, and waits with all else.
+    fn wait_for_cancel(&self) {
+        eventually("a cancel", || {
+            let status = fs::read_to_string(format!("/proc/{}/status", self.pid)).unwrap();
+            let pending = status.lines().find_map(|line| line.strip_prefix("ShdPnd:"));
+            let pending = u64::from_str_radix(pending.unwrap().trim(), 16).unwrap();
+            // SIGINT.
+            (pending & 2 != 0).then_some(())
+        });
+    }
+}
+
 /// It ends while it is being brought to its client's settings, or begins its transaction.
 #[test]
 fn a_backend_that_ends_before_the_query_tells_its_client() {
     let mut world = World::new(1);
-    let mut console = console(&world.proxy);
-    let mut wait_for = |column: &str| {
-        eventually(column, || {
-            let count = cell(&mut console, "SHOW POOLS", ("database", "postgres"), column);
-            (count.as_deref() == Some("1")).then_some(())
-        });
-    };
     for first in ["set work_mem = '9MB'", "begin"] {
-        let (mut client, mut other) = (world.proxy.client(), world.proxy.client());
+        let mut client = world.proxy.client();
         client.run(first);
-        let pid = other.value("select pg_backend_pid()");
-        wait_for("sv_idle");
-        // It is told to end, and does not get to it before it is asked.
-        let signal = |name: &str| {
-            let sent = Command::new("kill").args(["-s", name, &pid]).status();
-            assert!(sent.unwrap().success());
-        };
-        signal("STOP");
-        world
-            .admin
-            .run(&format!("select pg_terminate_backend({pid})"));
+        let mut backend = Stopped::new(&world);
+        let end = format!("select pg_terminate_backend({})", backend.pid);
+        world.admin.run(&end);
         client.send(&query("select 1")).unwrap();
-        wait_for("sv_active");
-        signal("CONT");
+        backend.wait_for("sv_active");
+        backend.signal("CONT");
         check_end(&mut client);
     }
+    world.check_pool(1);
+}
+
+/// The server hears of the cancel while it is idle still, and ignores it.
+#[test]
+fn a_cancel_that_overtakes_an_abandoned_query_is_sent_again() {
+    let mut world = World::new(1);
+    let mut client = world.proxy.client();
+    let mut backend = Stopped::new(&world);
+    client.send(&query("select pg_sleep(60)")).unwrap();
+    backend.wait_for("sv_active");
+    drop(client);
+    backend.wait_for_cancel();
+    backend.signal("CONT");
+    assert_eq!(world.proxy.client().value("select 7"), "7");
+    world.wait_for(0, "state = 'active'");
     world.check_pool(1);
 }
 
