@@ -19,7 +19,7 @@ use crate::pool::startups::Effect;
 use crate::pool::valve::Valve;
 use crate::pool::{LeaseError, Pool, upstream};
 use crate::session::Session;
-use crate::session::cancel::{DRAIN, Handle, KILL, Registered, Waits};
+use crate::session::cancel::{DRAIN, Handle, KILL, LEAVE, Registered, Waits};
 use crate::session::census::{Purpose, Who};
 use crate::session::end::End;
 use crate::session::greet::Login;
@@ -151,6 +151,9 @@ impl Door {
         let effect = tokio::select! {
             biased;
             () = handle.raised(KILL) => return Err(End::Killed),
+            // Nobody who waits for an upstream is waited for.
+            () = handle.raised(LEAVE) => return Err(End::Drained),
+            () = login.stream.closed() => return Err(End::ClientClosed),
             effect = Box::pin(effect_of(pool, &login.settings)) => effect,
         };
         handle.waits(Waits::No);

@@ -4,7 +4,7 @@ use super::{console, start};
 use crate::support::eventually;
 use crate::support::postgres::Postgres;
 use crate::support::proxy::Proxy;
-use crate::support::wire::{Client, cancel, query};
+use crate::support::wire::{Client, cancel, query, startup};
 
 /// The named column of the first row that has `value` in `key`.
 pub(crate) fn cell(
@@ -131,7 +131,7 @@ fn pause_lets_transactions_end_and_clients_wait() {
     assert!(!idle.has_answer());
     // A new client waits for its greeting.
     let mut late = Client::open(proxy.address).unwrap();
-    late.send(&crate::support::wire::startup(
+    late.send(&startup(
         (3, 0),
         &[("user", "postgres"), ("database", "postgres")],
     ))
@@ -359,4 +359,34 @@ fn who_has_only_logged_in_is_told_too() {
         admin.run(command);
         assert_eq!(login.join().unwrap().sqlstate(), "57P01", "{command}");
     }
+}
+
+/// In line to try its settings on an upstream, before it is greeted.
+#[test]
+fn who_logs_in_with_settings_may_leave_the_line() {
+    let postgres = Postgres::start();
+    let proxy = start(&postgres, "pool.size_max = 1\npool.timeout = \"60s\"\n");
+    let (mut busy, mut admin) = (proxy.client(), console(&proxy));
+    busy.run("begin");
+    busy.run("create table t (i int)");
+    let settings = [
+        ("user", "postgres"),
+        ("database", "postgres"),
+        ("options", "-c work_mem=9MB"),
+    ];
+    let login = |admin: &mut Client| {
+        let mut client = Client::open(proxy.address).unwrap();
+        client.send(&startup((3, 0), &settings)).unwrap();
+        wait_for(admin, "cl_waiting", 1);
+        client
+    };
+    drop(login(&mut admin));
+    wait_for(&mut admin, "cl_waiting", 0);
+    let mut client = login(&mut admin);
+    console(&proxy)
+        .send(&query("SHUTDOWN WAIT_FOR_SERVERS"))
+        .unwrap();
+    assert_eq!(client.until(b'E').unwrap().sqlstate(), "57P01");
+    busy.run("commit");
+    proxy.ended();
 }
