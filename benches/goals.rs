@@ -102,11 +102,13 @@ fn misses(results: &Results) -> Goal {
         work: "CPU per miss or write, 16 and 64 clients",
         aim: "at most 1.10 times the bare relay, below PgBouncer's in each row",
         found: format!(
-            "{} times the relay, {} times PgBouncer (cache off: {}, {})",
+            "{} times the relay, {} times PgBouncer (cache off: {}, {}; one worker: {}, {})",
             Range::text(relay),
             Range::text(peer),
             Range::text(range(Who::Uncached, Who::Relay)),
-            Range::text(range(Who::Uncached, Who::PgBouncer))
+            Range::text(range(Who::Uncached, Who::PgBouncer)),
+            Range::text(range(Who::OneWorker, Who::Relay)),
+            Range::text(range(Who::OneWorker, Who::PgBouncer))
         ),
         is_reached: relay
             .zip(peer)
@@ -137,13 +139,17 @@ fn throughput(results: &Results) -> Goal {
 }
 
 fn waits(results: &Results) -> Goal {
-    let of = (Who::Pgweir, Who::Relay);
-    let p50 = results.range(&[Part::Latency], &[16], of, P50);
-    let p99 = results.range(&[Part::Latency], &[16], of, P99);
+    let range = |who, take| results.range(&[Part::Latency], &[16], (who, Who::Relay), take);
+    let [p50, p99] = [P50, P99].map(|take| range(Who::Pgweir, take));
+    let [one_p50, one_p99] = [P50, P99].map(|take| Range::text(range(Who::OneWorker, take)));
     Goal {
         work: "p50 and p99 of a miss, 16 clients",
         aim: "at most 1.10 and 1.20 times the bare relay",
-        found: format!("{} and {}", Range::text(p50), Range::text(p99)),
+        found: format!(
+            "{} and {} (one worker: {one_p50} and {one_p99})",
+            Range::text(p50),
+            Range::text(p99)
+        ),
         is_reached: p50
             .zip(p99)
             .map(|(p50, p99)| p50.most <= 1.10 && p99.most <= 1.20),
@@ -180,15 +186,16 @@ fn connections(results: &Results) -> Goal {
 
 fn crowd(results: &Results) -> Goal {
     let cells = || results.cells(Part::Crowd);
-    let p99 = cells().filter_map(|cell| cell.ratio(Who::Pgweir, Who::PgBouncer, P99));
+    let p99 = |who| Range::of(cells().filter_map(|cell| cell.ratio(who, Who::PgBouncer, P99)));
     let even = cells().filter_map(|cell| cell.spread(Who::Pgweir, |sample| sample.evenness));
-    let (p99, even) = (Range::of(p99), Range::of(even).map(|range| range.least));
+    let one = Range::text(p99(Who::OneWorker));
+    let (p99, even) = (p99(Who::Pgweir), Range::of(even).map(|range| range.least));
     let text = |figure: Option<f64>| figure.map_or_else(|| "n/a".to_owned(), |f| format!("{f:.2}"));
     Goal {
         work: "p99, 1,000 active clients on 16 upstreams",
         aim: "below PgBouncer's; first-come order holds",
         found: format!(
-            "{} times PgBouncer's; fewest turns of a client {} of the most",
+            "{} times PgBouncer's (one worker: {one}); fewest turns of a client {} of the most",
             Range::text(p99),
             text(even)
         ),

@@ -157,6 +157,8 @@ const POOLS: &[Who] = &[
     Who::Relay,
     Who::Pgweir,
     Who::Uncached,
+    // PgBouncer has one, too.
+    Who::OneWorker,
     Who::PgBouncer,
 ];
 /// Those who are asked what was asked before.
