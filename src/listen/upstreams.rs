@@ -4,6 +4,7 @@ use std::collections::HashMap;
 use std::sync::Arc;
 
 use tokio::sync::Mutex;
+use tokio::time::Instant;
 use tokio_postgres::Client;
 
 use crate::config::{Admin, Auth};
@@ -26,8 +27,23 @@ pub(super) struct Questions {
     database: Option<String>,
     /// Whose databases exist here only.
     console: Admin,
-    /// Locked only to look up: a query holds its client by itself.
-    clients: Mutex<HashMap<String, Arc<Client>>>,
+    /// By database. Locked only to look up: who asks locks the place.
+    places: Mutex<HashMap<String, Arc<Mutex<Place>>>>,
+}
+
+/// Where one database is asked. Locked while a connection is opened: strangers choose the names that
+/// are asked for, and each would open one of its own until the first is there.
+#[derive(Debug, Default)]
+struct Place {
+    client: Option<Arc<Client>>,
+    /// Why there was none, and since when that is known.
+    failed: Option<(Instant, ConnectError)>,
+}
+
+impl Place {
+    fn open(&self) -> Option<&Arc<Client>> {
+        self.client.as_ref().filter(|client| !client.is_closed())
+    }
 }
 
 impl Questions {
@@ -37,12 +53,12 @@ impl Questions {
             query: auth.query.clone(),
             database: auth.query_database.clone(),
             console: admin.clone(),
-            clients: Mutex::new(HashMap::new()),
+            places: Mutex::default(),
         }
     }
 
     /// Where to ask about a client of `database`: the console's clients are known in the URL's own.
-    fn place(&self, database: &str) -> String {
+    fn asked(&self, database: &str) -> String {
         if !self.console.is_console(database) {
             return database.to_owned();
         }
@@ -52,20 +68,43 @@ impl Questions {
         target.database.as_ref().unwrap_or(&target.user).clone()
     }
 
+    async fn place(&self, database: &str) -> Arc<Mutex<Place>> {
+        let mut places = self.places.lock().await;
+        if let Some(place) = places.get(database) {
+            return Arc::clone(place);
+        }
+        if places.len() >= CONNECTIONS_MAX {
+            places.retain(|_, place| {
+                let is_open = || place.try_lock().is_ok_and(|place| place.open().is_some());
+                Arc::strong_count(place) > 1 || is_open()
+            });
+        }
+        let place = Arc::default();
+        if places.len() < CONNECTIONS_MAX {
+            places.insert(database.to_owned(), Arc::clone(&place));
+        }
+        place
+    }
+
     async fn client(&self, database: &str) -> Result<Arc<Client>, ConnectError> {
-        let known = self.clients.lock().await.get(database).cloned();
-        if let Some(client) = known.filter(|client| !client.is_closed()) {
-            return Ok(client);
+        let began = Instant::now();
+        let place = self.place(database).await;
+        let mut place = place.lock().await;
+        if let Some(client) = place.open() {
+            return Ok(Arc::clone(client));
+        }
+        if let Some((_, error)) = place.failed.as_ref().filter(|(at, _)| *at >= began) {
+            // Another try, made while this one waited: it would only repeat it.
+            return Err(error.clone());
         }
         let login = self.pools.control_login(database).map_err(refused)?;
-        let (client, _task) = control(&login).await?;
-        let client = Arc::new(client);
-        let mut clients = self.clients.lock().await;
-        clients.retain(|_, client| !client.is_closed());
-        if clients.len() < CONNECTIONS_MAX {
-            clients.insert(database.to_owned(), Arc::clone(&client));
+        match control(&login).await {
+            Ok((client, _task)) => Ok(Arc::clone(place.client.insert(Arc::new(client)))),
+            Err(error) => {
+                place.failed = Some((Instant::now(), error.clone()));
+                Err(error)
+            }
         }
-        Ok(client)
     }
 }
 
@@ -83,7 +122,7 @@ impl Upstreams for Questions {
         };
         let database = match &self.database {
             Some(database) => database.clone(),
-            None => self.place(database),
+            None => self.asked(database),
         };
         let client = self.client(&database).await?;
         let failed = |error: tokio_postgres::Error| {
@@ -111,8 +150,66 @@ impl Upstreams for Questions {
     ) -> Result<(), ConnectError> {
         let login = self
             .pools
-            .client_login(&self.place(database), user, credential.clone())
+            .client_login(&self.asked(database), user, credential.clone())
             .map_err(refused)?;
         upstream::connect(&login).await.map(drop)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::net::Ipv4Addr;
+    use std::sync::atomic::{AtomicUsize, Ordering};
+    use std::time::Duration;
+
+    use tokio::net::TcpListener;
+    use tokio::task::JoinSet;
+
+    use super::*;
+    use crate::config::{Config, Environment, Flags, load};
+
+    fn config(port: u16) -> Config {
+        let directory = tempfile::tempdir().unwrap();
+        let path = directory.path().join("p.toml");
+        let text = format!(
+            "upstream.url = 'postgres://u:p@127.0.0.1:{port}/main?sslmode=disable'
+            auth.query = 'select $1'"
+        );
+        std::fs::write(&path, text).unwrap();
+        let path = path.to_str().unwrap().to_owned();
+        let env: Environment = [("PGWEIR_CONFIG".to_owned(), path)].into_iter().collect();
+        load(&Flags::default(), &env).unwrap().config
+    }
+
+    /// Each name that a stranger tries is a question, but not each a connection.
+    #[tokio::test]
+    async fn a_burst_of_strangers_opens_one_connection() {
+        let listener = TcpListener::bind((Ipv4Addr::LOCALHOST, 0)).await.unwrap();
+        let config = config(listener.local_addr().unwrap().port());
+        let pools = Arc::new(Pools::new(crate::listen::plan(&config)));
+        let questions = Arc::new(Questions::new(pools, &config.auth, &config.admin));
+        let mut asked = JoinSet::new();
+        for number in 0..50 {
+            let questions = Arc::clone(&questions);
+            let user = format!("user{number}");
+            asked.spawn(async move { questions.verifier(&user, "main").await });
+        }
+        let accepted = AtomicUsize::new(0);
+        let hang_up = async {
+            loop {
+                let (tcp, _) = listener.accept().await.unwrap();
+                accepted.fetch_add(1, Ordering::Relaxed);
+                // Until all others wait for it.
+                tokio::time::sleep(Duration::from_millis(100)).await;
+                drop(tcp);
+            }
+        };
+        let answers = tokio::select! {
+            () = hang_up => Vec::new(),
+            answers = asked.join_all() => answers,
+        };
+        assert_eq!(answers.len(), 50);
+        assert!(answers.iter().all(Result::is_err));
+        assert_eq!(accepted.into_inner(), 1);
     }
 }
