@@ -1,11 +1,15 @@
 //! What greeting a client asks of the upstream side: `auth.query`, and pass-through logins.
 
 use std::collections::HashMap;
+use std::fmt;
 use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::time::Duration;
 
 use tokio::sync::Mutex;
 use tokio::time::Instant;
 use tokio_postgres::Client;
+use tokio_postgres::types::ToSql;
 
 use crate::config::{Admin, Auth};
 use crate::pool::control::control;
@@ -35,14 +39,58 @@ pub(super) struct Questions {
 /// are asked for, and each would open one of its own until the first is there.
 #[derive(Debug, Default)]
 struct Place {
-    client: Option<Arc<Client>>,
+    connection: Option<Arc<Connection>>,
     /// Why there was none, and since when that is known.
     failed: Option<(Instant, ConnectError)>,
 }
 
 impl Place {
-    fn open(&self) -> Option<&Arc<Client>> {
-        self.client.as_ref().filter(|client| !client.is_closed())
+    fn open(&self) -> Option<&Arc<Connection>> {
+        self.connection.as_ref().filter(|open| open.is_good())
+    }
+}
+
+/// A connection to ask over.
+#[derive(Debug)]
+struct Connection {
+    client: Client,
+    /// How long an answer may take: as long as connecting anew.
+    answer_max: Duration,
+    /// A question was given up. A host that has vanished is noticed by the system after a quarter of
+    /// an hour only, and nobody could log in for so long.
+    silent: AtomicBool,
+}
+
+impl Connection {
+    fn is_good(&self) -> bool {
+        !self.client.is_closed() && !self.silent.load(Ordering::Relaxed)
+    }
+
+    /// What it says of this user; `None` when it says nothing.
+    ///
+    /// When the future is dropped, because its login takes too long, it has not been answered either.
+    async fn ask(
+        &self,
+        query: &str,
+        user: &str,
+    ) -> Option<Result<Vec<tokio_postgres::Row>, tokio_postgres::Error>> {
+        let mut unanswered = Unanswered(Some(&self.silent));
+        let parameters: [&(dyn ToSql + Sync); 1] = [&user];
+        let asked = self.client.query(query, &parameters);
+        let answer = tokio::time::timeout(self.answer_max, asked).await.ok()?;
+        unanswered.0 = None;
+        Some(answer)
+    }
+}
+
+/// A question that waits for its answer: what is to be set if it waits in vain.
+struct Unanswered<'a>(Option<&'a AtomicBool>);
+
+impl Drop for Unanswered<'_> {
+    fn drop(&mut self) {
+        if let Some(silent) = self.0 {
+            silent.store(true, Ordering::Relaxed);
+        }
     }
 }
 
@@ -86,12 +134,12 @@ impl Questions {
         place
     }
 
-    async fn client(&self, database: &str) -> Result<Arc<Client>, ConnectError> {
+    async fn connection(&self, database: &str) -> Result<Arc<Connection>, ConnectError> {
         let began = Instant::now();
         let place = self.place(database).await;
         let mut place = place.lock().await;
-        if let Some(client) = place.open() {
-            return Ok(Arc::clone(client));
+        if let Some(open) = place.open() {
+            return Ok(Arc::clone(open));
         }
         if let Some((_, error)) = place.failed.as_ref().filter(|(at, _)| *at >= began) {
             // Another try, made while this one waited: it would only repeat it.
@@ -99,7 +147,14 @@ impl Questions {
         }
         let login = self.pools.control_login(database).map_err(refused)?;
         match control(&login).await {
-            Ok((client, _task)) => Ok(Arc::clone(place.client.insert(Arc::new(client)))),
+            Ok((client, _task)) => {
+                let connection = Connection {
+                    client,
+                    answer_max: login.connect_timeout,
+                    silent: AtomicBool::new(false),
+                };
+                Ok(Arc::clone(place.connection.insert(Arc::new(connection))))
+            }
             Err(error) => {
                 place.failed = Some((Instant::now(), error.clone()));
                 Err(error)
@@ -124,20 +179,21 @@ impl Upstreams for Questions {
             Some(database) => database.clone(),
             None => self.asked(database),
         };
-        let client = self.client(&database).await?;
-        let failed = |error: tokio_postgres::Error| {
+        let connection = self.connection(&database).await?;
+        let failed = |error: &dyn fmt::Display| {
             tracing::error!(%error, "auth.query failed");
             ConnectError::Login {
                 place: "upstream".to_owned(),
                 reason: "auth.query failed; see pgweir's log".to_owned(),
             }
         };
-        let rows = client
-            .query(query.as_str(), &[&user])
-            .await
-            .map_err(failed)?;
+        let answer = connection.ask(query, user).await;
+        let rows = answer.ok_or_else(|| failed(&"no answer"))?;
+        let rows = rows.map_err(|error| failed(&error))?;
         match rows.first() {
-            Some(row) => row.try_get::<_, Option<String>>(1).map_err(failed),
+            Some(row) => row
+                .try_get::<_, Option<String>>(1)
+                .map_err(|error| failed(&error)),
             None => Ok(None),
         }
     }
@@ -159,9 +215,9 @@ impl Upstreams for Questions {
 #[cfg(test)]
 mod tests {
     use std::net::Ipv4Addr;
-    use std::sync::atomic::{AtomicUsize, Ordering};
-    use std::time::Duration;
+    use std::sync::atomic::AtomicUsize;
 
+    use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
     use tokio::net::TcpListener;
     use tokio::task::JoinSet;
 
@@ -172,7 +228,7 @@ mod tests {
         let directory = tempfile::tempdir().unwrap();
         let path = directory.path().join("p.toml");
         let text = format!(
-            "upstream.url = 'postgres://u:p@127.0.0.1:{port}/main?sslmode=disable'
+            "upstream.url = 'postgres://u:p@127.0.0.1:{port}/main?sslmode=disable&connect_timeout=1'
             auth.query = 'select $1'"
         );
         std::fs::write(&path, text).unwrap();
@@ -211,5 +267,39 @@ mod tests {
         assert_eq!(answers.len(), 50);
         assert!(answers.iter().all(Result::is_err));
         assert_eq!(accepted.into_inner(), 1);
+    }
+
+    /// A host that has vanished does not even close its connections.
+    #[tokio::test]
+    async fn who_does_not_answer_is_not_asked_again() {
+        let listener = TcpListener::bind((Ipv4Addr::LOCALHOST, 0)).await.unwrap();
+        let config = config(listener.local_addr().unwrap().port());
+        let pools = Arc::new(Pools::new(crate::listen::plan(&config)));
+        let questions = Questions::new(pools, &config.auth, &config.admin);
+        let fall_silent = async {
+            let mut all = Vec::new();
+            loop {
+                let (mut tcp, _) = listener.accept().await.unwrap();
+                tcp.read_u8().await.unwrap();
+                let ready = b"R\0\0\0\x08\0\0\0\0Z\0\0\0\x05I";
+                tcp.write_all(ready).await.unwrap();
+                all.push(tcp);
+                if all.len() == 3 {
+                    return;
+                }
+            }
+        };
+        let ask = async {
+            questions.verifier("first", "main").await.unwrap_err();
+            // This one's login takes too long before its answer does.
+            let asked = questions.verifier("second", "main");
+            let second = tokio::time::timeout(Duration::from_millis(500), asked).await;
+            second.unwrap_err();
+            questions.verifier("third", "main").await
+        };
+        tokio::select! {
+            () = fall_silent => {}
+            answer = ask => panic!("{answer:?}"),
+        }
     }
 }
