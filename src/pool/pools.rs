@@ -308,16 +308,49 @@ mod tests {
         load(&Flags::default(), &env).unwrap().config
     }
 
-    #[tokio::test]
-    async fn names_of_one_database_share_its_catalog() {
+    fn plan() -> Plan {
         let config = config();
-        let plan = Plan {
+        Plan {
             upstream: config.upstream,
             pool: config.pool,
             databases: config.databases,
             users: config.auth.users,
             declared: Arc::default(),
+        }
+    }
+
+    /// Certificates are renewed under the same names, and the configuration stays as it is.
+    #[tokio::test]
+    async fn pools_follow_the_files_of_their_tls() {
+        let directory = tempfile::tempdir().unwrap();
+        let root = directory.path().join("ca.crt");
+        let renew = || {
+            let key = rcgen::KeyPair::generate().unwrap();
+            let params = rcgen::CertificateParams::new(Vec::new()).unwrap();
+            std::fs::write(&root, params.self_signed(&key).unwrap().pem()).unwrap();
         };
+        renew();
+        let mut plan = plan();
+        plan.upstream.tls.mode = crate::config::SslMode::VerifyCa;
+        plan.upstream.tls.root_cert = Some(root.clone());
+        let pools = Pools::new(plan.clone());
+        let find = || pools.find("main", "u", &Credential::None).unwrap().pool;
+        let replan = || pools.replan(plan.clone(), pools.renewed(&plan).unwrap());
+        let first = find();
+        replan();
+        assert!(Arc::ptr_eq(&first, &find()));
+        renew();
+        replan();
+        let next = find();
+        assert!(!Arc::ptr_eq(&first, &next));
+        assert!(!Arc::ptr_eq(&first.catalog, &next.catalog));
+        std::fs::write(&root, "no certificate").unwrap();
+        assert!(pools.renewed(&plan).is_err());
+    }
+
+    #[tokio::test]
+    async fn names_of_one_database_share_its_catalog() {
+        let plan = plan();
         let pools = Pools::new(plan.clone());
         let find = |name: &str, user: &str| {
             let found = pools.find(name, user, &Credential::None).unwrap();
@@ -336,7 +369,8 @@ mod tests {
         // Sessions of an earlier plan write to what those of the next one read.
         let mut next = plan;
         next.pool.catalog_poll *= 2;
-        pools.replan(next);
+        let renewed = pools.renewed(&next).unwrap();
+        pools.replan(next, renewed);
         let later = find("main", "u");
         assert!(!Arc::ptr_eq(&main, &later));
         assert!(Arc::ptr_eq(main.generations(), later.generations()));
