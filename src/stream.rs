@@ -68,6 +68,10 @@ impl AsyncRead for Stream {
             let count = ahead.rest().len().min(buf.remaining());
             buf.put_slice(ahead.rest().get(..count).unwrap_or_default());
             ahead.used += count;
+            if ahead.rest().is_empty() {
+                // It lives as long as its client, who may have sent a lot.
+                ahead.bytes = Vec::new();
+            }
             return Poll::Ready(Ok(()));
         }
         each!(stream, io => Pin::new(io).poll_read(cx, buf))
@@ -234,5 +238,9 @@ mod tests {
         let mut rest = String::new();
         stream.read_to_string(&mut rest).await.unwrap();
         assert_eq!(rest, "ad later");
+        let Stream::Ahead(ahead) = stream else {
+            panic!("{stream:?}")
+        };
+        assert_eq!(ahead.bytes.capacity(), 0, "what has been used is kept");
     }
 }
