@@ -123,7 +123,7 @@ impl Pools {
             return Ok(found(&pool));
         }
         state.make_room()?;
-        let pool = state.make((database, upstream_user), user, credential)?;
+        let pool = state.make((database, upstream_user), credential)?;
         state.pools.insert(key, Arc::clone(&pool));
         Ok(found(&pool))
     }
@@ -233,19 +233,19 @@ impl State {
         ))
     }
 
-    /// A new pool; `user` is who asked for it.
+    /// A new pool of this database and upstream user. Its limits are that user's: who asks for it first is
+    /// only one of those who share it.
     pub(super) fn make(
         &mut self,
-        (database, upstream_user): (&str, &str),
-        user: &str,
+        name: (&str, &str),
         credential: Credential,
     ) -> Result<Arc<Pool>, PgError> {
-        let login = self.login(database, upstream_user, credential.clone())?;
-        let catalog = self.catalog(database, upstream_user, credential)?;
+        let (database, user) = name;
+        let login = self.login(database, user, credential.clone())?;
+        let catalog = self.catalog(database, user, credential)?;
         let limits = self.plan.limits(self.plan.databases.get(database), user);
         let known = (catalog, self.valve(database));
-        let metrics = self.metrics.handle(database, upstream_user);
-        let name = (database, upstream_user);
+        let metrics = self.metrics.handle(database, user);
         Ok(Pool::new(metrics, name, limits, login, known))
     }
 
@@ -294,7 +294,16 @@ mod tests {
         [databases.another]
         dbname = 'second'
         [databases.elsewhere]
-        url = 'postgres://u:p@127.0.0.1:2/main'";
+        url = 'postgres://u:p@127.0.0.1:2/main'
+        [databases.shared]
+        user = 'one'
+        password = 'p'
+        [[users]]
+        name = 'one'
+        pool_size_max = 3
+        [[users]]
+        name = 'guest'
+        pool_size_max = 1";
 
     fn config() -> Config {
         let directory = tempfile::tempdir().unwrap();
@@ -316,6 +325,16 @@ mod tests {
             databases: config.databases,
             users: config.auth.users,
             declared: Arc::default(),
+        }
+    }
+
+    /// Whoever came first would decide for all, until the next reload.
+    #[tokio::test]
+    async fn a_shared_pool_has_the_limits_of_its_own_user() {
+        for first in ["guest", "anybody", "one"] {
+            let pools = Pools::new(plan());
+            let found = pools.find("shared", first, &Credential::None).unwrap();
+            assert_eq!(found.pool.limits.size_max, 3, "{first}");
         }
     }
 

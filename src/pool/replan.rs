@@ -90,7 +90,7 @@ impl State {
         let (database, user) = (pool.database(), pool.user());
         let plan = Arc::clone(&self.plan);
         let credential = plan.credential(plan.databases.get(database), user, &pool.credential());
-        match self.make((database, user), user, credential) {
+        match self.make((database, user), credential) {
             Ok(made) => {
                 let key = (database.into(), user.into());
                 self.pools.insert(key, Arc::clone(&made));
