@@ -170,6 +170,24 @@ fn refused(error: PgError) -> ConnectError {
     }
 }
 
+/// What went wrong is for the log; who asks is a stranger.
+fn failed(error: &dyn fmt::Display) -> ConnectError {
+    tracing::error!(%error, "auth.query failed");
+    ConnectError::Login {
+        place: "upstream".to_owned(),
+        reason: "auth.query failed; see pgweir's log".to_owned(),
+    }
+}
+
+/// A refusal of our own login: the client would take it for one of its own.
+fn not_yours(error: ConnectError) -> ConnectError {
+    let is_refused = matches!(error, ConnectError::Refused { .. });
+    if is_refused && error.sqlstate().starts_with("28") {
+        return failed(&error);
+    }
+    error
+}
+
 impl Upstreams for Questions {
     async fn verifier(&self, user: &str, database: &str) -> Result<Option<String>, ConnectError> {
         let Some(query) = &self.query else {
@@ -179,14 +197,7 @@ impl Upstreams for Questions {
             Some(database) => database.clone(),
             None => self.asked(database),
         };
-        let connection = self.connection(&database).await?;
-        let failed = |error: &dyn fmt::Display| {
-            tracing::error!(%error, "auth.query failed");
-            ConnectError::Login {
-                place: "upstream".to_owned(),
-                reason: "auth.query failed; see pgweir's log".to_owned(),
-            }
-        };
+        let connection = self.connection(&database).await.map_err(not_yours)?;
         let answer = connection.ask(query, user).await;
         let rows = answer.ok_or_else(|| failed(&"no answer"))?;
         let rows = rows.map_err(|error| failed(&error))?;
@@ -301,5 +312,25 @@ mod tests {
             () = fall_silent => {}
             answer = ask => panic!("{answer:?}"),
         }
+    }
+
+    /// The password in upstream.url is wrong, and not the client's.
+    #[tokio::test]
+    async fn a_refusal_of_ours_is_not_the_client_s() {
+        let listener = TcpListener::bind((Ipv4Addr::LOCALHOST, 0)).await.unwrap();
+        let config = config(listener.local_addr().unwrap().port());
+        let pools = Arc::new(Pools::new(crate::listen::plan(&config)));
+        let questions = Questions::new(pools, &config.auth, &config.admin);
+        let refuse = async {
+            let (mut tcp, _) = listener.accept().await.unwrap();
+            tcp.read_u8().await.unwrap();
+            let mut words = Vec::new();
+            PgError::fatal("28P01", "wrong password of u").encode(&mut words);
+            tcp.write_all(&words).await.unwrap();
+            tcp
+        };
+        let (answer, _tcp) = tokio::join!(questions.verifier("client", "main"), refuse);
+        let error = answer.unwrap_err();
+        assert!(matches!(error, ConnectError::Login { .. }), "{error}");
     }
 }
