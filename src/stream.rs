@@ -7,7 +7,7 @@ use std::pin::Pin;
 use std::task::{Context, Poll};
 
 use socket2::SockRef;
-use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
+use tokio::io::{AsyncBufRead, AsyncBufReadExt as _, AsyncRead, AsyncWrite, ReadBuf};
 use tokio::net::{TcpStream, UnixStream};
 use tokio_rustls::{client, server};
 
@@ -68,6 +68,10 @@ impl AsyncRead for Stream {
             let count = ahead.rest().len().min(buf.remaining());
             buf.put_slice(ahead.rest().get(..count).unwrap_or_default());
             ahead.used += count;
+            if ahead.rest().is_empty() {
+                // It lives as long as its client, who may have sent a lot.
+                ahead.bytes = Vec::new();
+            }
             return Poll::Ready(Ok(()));
         }
         each!(stream, io => Pin::new(io).poll_read(cx, buf))
@@ -135,20 +139,18 @@ impl Stream {
     }
 
     /// Waits until the peer has gone. One that says something instead is there, and is not watched
-    /// any further.
-    pub async fn closed(&self) {
-        let tcp = match self {
-            Self::Tcp(tcp) => tcp,
-            Self::Unix(_) => return std::future::pending().await,
-            Self::Accepted(tls) => tls.get_ref().0,
-            Self::Dialled(tls) => tls.get_ref().0,
-            Self::Ahead(ahead) if ahead.rest().is_empty() => &ahead.tcp,
-            // It has said something.
-            Self::Ahead(_) => return std::future::pending().await,
+    /// any further; what it says is still to be read.
+    pub async fn closed(&mut self) {
+        let is_there = match self {
+            Self::Tcp(tcp) => speaks(tcp).await,
+            // Inside TLS there are a good-bye and tickets, which only look like words from outside.
+            Self::Accepted(tls) => has_words(tls).await,
+            Self::Dialled(tls) => has_words(tls).await,
+            Self::Ahead(ahead) if ahead.rest().is_empty() => speaks(&ahead.tcp).await,
+            Self::Unix(_) | Self::Ahead(_) => true,
         };
-        match tcp.peek(&mut [0; 1]).await {
-            Ok(0) | Err(_) => {}
-            Ok(_) => std::future::pending().await,
+        if is_there {
+            std::future::pending().await
         }
     }
 
@@ -200,6 +202,16 @@ impl Stream {
     }
 }
 
+/// Waits for the peer's next bytes, or its end; whether there are any.
+async fn speaks(tcp: &TcpStream) -> bool {
+    matches!(tcp.peek(&mut [0; 1]).await, Ok(1..))
+}
+
+/// The same of what was encrypted.
+async fn has_words<T: AsyncBufRead + Unpin>(tls: &mut T) -> bool {
+    tls.fill_buf().await.is_ok_and(|words| !words.is_empty())
+}
+
 #[cfg(test)]
 mod tests {
     use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
@@ -226,5 +238,9 @@ mod tests {
         let mut rest = String::new();
         stream.read_to_string(&mut rest).await.unwrap();
         assert_eq!(rest, "ad later");
+        let Stream::Ahead(ahead) = stream else {
+            panic!("{stream:?}")
+        };
+        assert_eq!(ahead.bytes.capacity(), 0, "what has been used is kept");
     }
 }

@@ -46,6 +46,20 @@ fn check_strangers(proxy: &Proxy, user: &str) {
     assert_eq!(check_out(proxy, "nobody_at_all", PASSWORD), wrong);
 }
 
+/// Whoever comes may choose a name, and the log is read by machines.
+#[test]
+fn a_name_does_not_write_lines_of_the_log() {
+    let postgres = asking();
+    let url = format!("{}?sslmode=disable", postgres.url("app"));
+    let text = format!("upstream.url = \"{url}\"\nauth.mode = \"scram\"\n");
+    let proxy = Proxy::configured(postgres.address, &text);
+    log_in(&proxy, "x\nforged line", "wrong").unwrap_err();
+    let said = proxy.wait_for_log("not logged in", 0);
+    assert!(said.contains("x\\nforged line"), "{said}");
+    let mut lines = proxy.log_lines().into_iter();
+    assert!(!lines.any(|line| line.starts_with("forged")));
+}
+
 #[test]
 fn by_the_user_of_the_url() {
     let postgres = asking();

@@ -8,7 +8,7 @@ use tokio::time::Instant;
 
 use crate::support::certificates;
 use crate::support::eventually;
-use crate::support::postgres::Postgres;
+use crate::support::postgres::{Options, Postgres, installs};
 use crate::support::proxy::{self, Proxy};
 use crate::support::wire::{Client, Reply, query};
 
@@ -246,6 +246,33 @@ fn sighup_takes_over_a_certificate() {
     let said = proxy.reconfigure(postgres.address, &text).join("\n");
     assert!(said.contains("not reloaded"), "{said}");
     assert_eq!(serial(&proxy), second);
+}
+
+/// The upstream's authority is renewed in its file, and nothing else changes.
+#[test]
+fn sighup_takes_over_what_the_upstream_is_verified_with() {
+    let mut options = Options::new(installs().swap_remove(0));
+    options.tls = true;
+    let postgres = Postgres::start_with(&options);
+    let folder = tempfile::TempDir::new().unwrap();
+    certificates::make(folder.path());
+    let root = folder.path().join("ca.crt");
+    let text = format!(
+        "upstream.url = \"{}?sslmode=verify-full&sslrootcert={}\"\n",
+        postgres.url("postgres"),
+        root.display()
+    );
+    let proxy = Proxy::configured(postgres.address, &text);
+    let refused = enter(&proxy, "postgres", "").unwrap_err().error_text();
+    assert!(refused.contains("certificate"), "{refused}");
+    fs::copy(postgres.dir.join("ca.crt"), &root).unwrap();
+    proxy.reconfigure(postgres.address, &text);
+    let mut client = enter(&proxy, "postgres", "").unwrap();
+    // Now the authority goes, and who is in stays.
+    fs::write(&root, "nonsense").unwrap();
+    let said = proxy.reconfigure(postgres.address, &text).join("\n");
+    assert!(said.contains("not reloaded"), "{said}");
+    assert_eq!(client.value("select 1"), "1");
 }
 
 fn failed(output: &Output) -> String {

@@ -278,6 +278,24 @@ fn events_come_and_listeners_are_few() {
     assert!(!history["gauges"]["clients"].as_array().unwrap().is_empty());
 }
 
+/// The places are few: nobody keeps one by a request that does not end, least of all a stranger.
+#[test]
+fn who_sends_half_a_request_is_answered() {
+    let postgres = Postgres::start();
+    let proxy = Proxy::configured(postgres.address, "admin.token = \"geheim123\"\n");
+    for (token, status) in [("geheim", "401"), ("geheim123", "408")] {
+        let mut stream = connect(proxy.web());
+        write!(
+            stream,
+            "POST /api/v1/purge HTTP/1.1\r\nHost: test\r\nContent-Length: 9\r\nAuthorization: Bearer {token}\r\n\r\n{{"
+        )
+        .unwrap();
+        let mut answer = String::new();
+        stream.read_to_string(&mut answer).unwrap();
+        assert_eq!(answer.split(' ').nth(1), Some(status), "{answer}");
+    }
+}
+
 #[test]
 fn changes_need_the_token_and_secrets_stay_secret() {
     let postgres = Postgres::start();

@@ -93,7 +93,12 @@ impl Door {
     }
 
     /// Starts a client's session.
-    async fn open(&self, login: Box<Login>, rules: Arc<Rules>, running: Running) -> Option<Alive> {
+    async fn open(
+        &self,
+        mut login: Box<Login>,
+        rules: Arc<Rules>,
+        running: Running,
+    ) -> Option<Alive> {
         let (user, database) = (&login.user, &login.database);
         let prepared = self.count(user, database, &rules).and_then(|counted| {
             let found = self.pools.find(database, user, &login.credential)?;
@@ -107,7 +112,7 @@ impl Door {
             Err(error) => return Box::pin(self.turned_down(login, error.into())).await,
         };
         let handle = registered.handle();
-        let (effect, last_call) = match self.effect(&login, &found.pool, handle).await {
+        let (effect, last_call) = match self.effect(&mut login, &found.pool, handle).await {
             Ok(effect) => effect,
             Err(End::Refused(refused)) => {
                 found.pool.metrics.errors.count_frames(&refused.frame);
@@ -135,13 +140,13 @@ impl Door {
     /// all but the first of a kind, once its database is not paused.
     async fn effect(
         &self,
-        login: &Login,
+        login: &mut Login,
         pool: &Arc<Pool>,
         handle: &Arc<Handle>,
     ) -> Result<(Effect, bool), End> {
         let valve = self.pools.valve(&login.database);
         if valve.is_paused() {
-            Box::pin(wait_for_resume(&valve, login, handle)).await?;
+            Box::pin(wait_for_resume(&valve, &mut login.stream, handle)).await?;
         }
         let last_call = self.last_call.load(Ordering::Acquire);
         if let Some(effect) = known_effect(pool, &login.settings) {
@@ -211,7 +216,7 @@ impl Door {
     }
 
     /// A replication connection's whole life: it has an upstream of its own.
-    async fn replicate(&self, login: Box<Login>, rules: Arc<Rules>) -> End {
+    async fn replicate(&self, mut login: Box<Login>, rules: Arc<Rules>) -> End {
         let (user, database) = (&login.user, &login.database);
         let prepared = self.count(user, database, &rules).and_then(|counted| {
             let purpose = Purpose::Replication(login.replication);
@@ -226,7 +231,7 @@ impl Door {
         };
         let valve = self.pools.valve(&login.database);
         if valve.is_paused()
-            && let Err(end) = wait_for_resume(&valve, &login, registered.handle()).await
+            && let Err(end) = wait_for_resume(&valve, &mut login.stream, registered.handle()).await
         {
             tell(login.stream, login.pending, &end).await;
             return end;
@@ -302,11 +307,11 @@ async fn tell(mut stream: Stream, mut words: Vec<u8>, end: &End) {
 }
 
 /// A client of a paused database waits before it gets its greeting.
-async fn wait_for_resume(valve: &Valve, login: &Login, handle: &Handle) -> Result<(), End> {
+async fn wait_for_resume(valve: &Valve, stream: &mut Stream, handle: &Handle) -> Result<(), End> {
     handle.waits(Waits::Queue);
     let waited = tokio::select! {
         () = valve.opened() => Ok(()),
-        () = login.stream.closed() => Err(End::ClientClosed),
+        () = stream.closed() => Err(End::ClientClosed),
         () = handle.raised(KILL) => Err(End::Killed),
         () = handle.raised(DRAIN) => Err(End::Drained),
     };

@@ -107,6 +107,8 @@ pub struct Door {
 pub enum Error {
     #[error("listen.tls: {0}")]
     Tls(#[from] crate::tls::Error),
+    #[error("TLS to the upstream: {0}")]
+    UpstreamTls(#[source] crate::tls::Error),
     #[error("listen.peers = {0}: {1}")]
     Peers(PathBuf, io::Error),
     #[error("{0}")]
@@ -216,8 +218,10 @@ impl Door {
     pub fn reload(&self, loaded: &Loaded) -> Result<(), Error> {
         let config = &loaded.config;
         let rules = Rules::new(config, &self.pools, Some(&self.rules.load().users))?;
+        let renewed = self.pools.renewed(&rules.plan);
+        let renewed = renewed.map_err(Error::UpstreamTls)?;
         self.tls.reload(&config.listen.tls)?;
-        self.pools.replan(rules.plan.clone());
+        self.pools.replan(rules.plan.clone(), renewed);
         let policy = config.policy();
         match &self.caching {
             Some(shared) => shared.policy.store(Arc::new(policy)),

@@ -14,7 +14,7 @@ use tokio_postgres::{Client, Config};
 
 use super::dial::{self, Address, Encryption, Place};
 use super::error::ConnectError;
-use super::upstream::{Credential, Login, worse};
+use super::upstream::{self, Credential, Login, Open};
 use crate::config::{ChannelBinding as OurBinding, Host, SessionAttrs};
 use crate::stream::Stream;
 use crate::tls;
@@ -23,65 +23,48 @@ use crate::wire::error::{Severity, encode_body};
 /// How control connections appear in pg_stat_activity.
 pub const APPLICATION_NAME: &str = "pgweir control";
 
-/// A tokio-postgres client at the first host that fits, logged in as `login` says but without its
-/// start-up parameters. The task drives the connection and ends with it; dropping the client ends
-/// both.
+/// A tokio-postgres client at the first host and address that fits, logged in as `login` says but
+/// without its start-up parameters. The task drives the connection and ends with it; dropping the
+/// client ends both.
 ///
 /// # Errors
 /// As [`connect`](super::upstream::connect). Keys without a password serve only where the upstream
 /// asks for neither.
 pub async fn control(login: &Login) -> Result<(Client, JoinHandle<()>), ConnectError> {
-    let mut failure = None;
-    for wanted in login.passes() {
-        for host in &login.hosts {
-            let attempt = Box::pin(control_host(login, host, *wanted));
-            let timed_out = |_elapsed| ConnectError::TimedOut {
-                place: Place(host, None).to_string(),
-                after: login.connect_timeout,
-            };
-            let ended = tokio::time::timeout(login.connect_timeout, attempt).await;
-            match ended.map_err(timed_out).flatten() {
-                Ok(connected) => return Ok(connected),
-                Err(error) if error.tries_next() => failure = worse(failure, error),
-                Err(error) => return Err(error),
-            }
-        }
-    }
-    Err(failure.unwrap_or_else(|| ConnectError::protocol("no host", "the URL names no host")))
+    let Control(client, task) = upstream::first(login).await?;
+    Ok((client, task))
 }
 
-async fn control_host(
-    login: &Login,
-    host: &Host,
-    wanted: SessionAttrs,
-) -> Result<(Client, JoinHandle<()>), ConnectError> {
-    let mut failure = None;
-    for address in dial::resolve(host).await? {
-        for encryption in dial::attempts(login.connector.mode(), &address) {
-            match control_at(login, host, &address, *encryption).await {
-                Ok((client, task)) => {
-                    let place = Place(host, Some(&address)).to_string();
-                    return match check(&client, &place, wanted).await {
-                        Ok(()) => Ok((client, task)),
-                        Err(error) => Err(error),
-                    };
-                }
-                Err(error) => failure = worse(failure, error),
+/// A client, and the task that drives it.
+pub(super) struct Control(Client, JoinHandle<()>);
+
+impl Open for Control {
+    async fn open(
+        login: &Login,
+        host: &Host,
+        address: &Address,
+        encryption: Encryption,
+        wanted: SessionAttrs,
+    ) -> Result<Self, ConnectError> {
+        let stream = dial::open(host, address, &login.connector, encryption).await?;
+        let place = Place(host, Some(address)).to_string();
+        let (client, connection) = config(login, &stream)
+            .connect_raw(stream, AlreadyEncrypted)
+            .await
+            .map_err(|error| translate(&place, &error))?;
+        let at = place.clone();
+        let task = tokio::spawn(async move {
+            if let Err(error) = connection.await {
+                tracing::debug!(place = at, %error, "control connection ended");
             }
-        }
+        });
+        check(&client, &place, wanted).await?;
+        Ok(Self(client, task))
     }
-    let place = Place(host, None).to_string();
-    Err(failure.unwrap_or_else(|| ConnectError::protocol(&place, "no address")))
 }
 
-async fn control_at(
-    login: &Login,
-    host: &Host,
-    address: &Address,
-    encryption: Encryption,
-) -> Result<(Client, JoinHandle<()>), ConnectError> {
-    let stream = dial::open(host, address, &login.connector, encryption).await?;
-    let place = Place(host, Some(address)).to_string();
+/// The login in tokio-postgres's terms.
+fn config(login: &Login, stream: &Stream) -> Config {
     let mut config = Config::new();
     config
         .user(&login.user)
@@ -104,16 +87,7 @@ async fn control_at(
     } else {
         config.ssl_mode(SslMode::Disable);
     }
-    let (client, connection) = config
-        .connect_raw(stream, AlreadyEncrypted)
-        .await
-        .map_err(|error| translate(&place, &error))?;
-    let task = tokio::spawn(async move {
-        if let Err(error) = connection.await {
-            tracing::debug!(%place, %error, "control connection ended");
-        }
-    });
-    Ok((client, task))
+    config
 }
 
 async fn check(client: &Client, place: &str, wanted: SessionAttrs) -> Result<(), ConnectError> {

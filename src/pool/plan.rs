@@ -6,7 +6,7 @@ use std::sync::Arc;
 use super::Limits;
 use super::upstream::Credential;
 use crate::catalog::Declared;
-use crate::config::{self, Database, PoolMode, Target, User};
+use crate::config::{self, Database, PoolMode, Target, UpstreamTls, User};
 use crate::wire::auth::Verifier;
 
 /// What pools are made of: the configuration's part that concerns them.
@@ -25,6 +25,12 @@ impl Plan {
         entry
             .and_then(|e| e.target.as_ref())
             .unwrap_or(&self.upstream)
+    }
+
+    /// Whether upstreams are reached by this TLS.
+    pub(super) fn uses(&self, tls: &UpstreamTls) -> bool {
+        let own = self.databases.values().filter_map(|e| e.target.as_ref());
+        own.chain([&self.upstream]).any(|target| target.tls == *tls)
     }
 
     /// The mode of this database's pools.

@@ -123,7 +123,7 @@ impl Pools {
             return Ok(found(&pool));
         }
         state.make_room()?;
-        let pool = state.make((database, upstream_user), user, credential)?;
+        let pool = state.make((database, upstream_user), credential)?;
         state.pools.insert(key, Arc::clone(&pool));
         Ok(found(&pool))
     }
@@ -233,19 +233,19 @@ impl State {
         ))
     }
 
-    /// A new pool; `user` is who asked for it.
+    /// A new pool of this database and upstream user. Its limits are that user's: who asks for it first is
+    /// only one of those who share it.
     pub(super) fn make(
         &mut self,
-        (database, upstream_user): (&str, &str),
-        user: &str,
+        name: (&str, &str),
         credential: Credential,
     ) -> Result<Arc<Pool>, PgError> {
-        let login = self.login(database, upstream_user, credential.clone())?;
-        let catalog = self.catalog(database, upstream_user, credential)?;
+        let (database, user) = name;
+        let login = self.login(database, user, credential.clone())?;
+        let catalog = self.catalog(database, user, credential)?;
         let limits = self.plan.limits(self.plan.databases.get(database), user);
         let known = (catalog, self.valve(database));
-        let metrics = self.metrics.handle(database, upstream_user);
-        let name = (database, upstream_user);
+        let metrics = self.metrics.handle(database, user);
         Ok(Pool::new(metrics, name, limits, login, known))
     }
 
@@ -294,7 +294,16 @@ mod tests {
         [databases.another]
         dbname = 'second'
         [databases.elsewhere]
-        url = 'postgres://u:p@127.0.0.1:2/main'";
+        url = 'postgres://u:p@127.0.0.1:2/main'
+        [databases.shared]
+        user = 'one'
+        password = 'p'
+        [[users]]
+        name = 'one'
+        pool_size_max = 3
+        [[users]]
+        name = 'guest'
+        pool_size_max = 1";
 
     fn config() -> Config {
         let directory = tempfile::tempdir().unwrap();
@@ -308,16 +317,59 @@ mod tests {
         load(&Flags::default(), &env).unwrap().config
     }
 
-    #[tokio::test]
-    async fn names_of_one_database_share_its_catalog() {
+    fn plan() -> Plan {
         let config = config();
-        let plan = Plan {
+        Plan {
             upstream: config.upstream,
             pool: config.pool,
             databases: config.databases,
             users: config.auth.users,
             declared: Arc::default(),
+        }
+    }
+
+    /// Whoever came first would decide for all, until the next reload.
+    #[tokio::test]
+    async fn a_shared_pool_has_the_limits_of_its_own_user() {
+        for first in ["guest", "anybody", "one"] {
+            let pools = Pools::new(plan());
+            let found = pools.find("shared", first, &Credential::None).unwrap();
+            assert_eq!(found.pool.limits.size_max, 3, "{first}");
+        }
+    }
+
+    /// Certificates are renewed under the same names, and the configuration stays as it is.
+    #[tokio::test]
+    async fn pools_follow_the_files_of_their_tls() {
+        let directory = tempfile::tempdir().unwrap();
+        let root = directory.path().join("ca.crt");
+        let renew = || {
+            let key = rcgen::KeyPair::generate().unwrap();
+            let params = rcgen::CertificateParams::new(Vec::new()).unwrap();
+            std::fs::write(&root, params.self_signed(&key).unwrap().pem()).unwrap();
         };
+        renew();
+        let mut plan = plan();
+        plan.upstream.tls.mode = crate::config::SslMode::VerifyCa;
+        plan.upstream.tls.root_cert = Some(root.clone());
+        let pools = Pools::new(plan.clone());
+        let find = || pools.find("main", "u", &Credential::None).unwrap().pool;
+        let replan = || pools.replan(plan.clone(), pools.renewed(&plan).unwrap());
+        let first = find();
+        replan();
+        assert!(Arc::ptr_eq(&first, &find()));
+        renew();
+        replan();
+        let next = find();
+        assert!(!Arc::ptr_eq(&first, &next));
+        assert!(!Arc::ptr_eq(&first.catalog, &next.catalog));
+        std::fs::write(&root, "no certificate").unwrap();
+        assert!(pools.renewed(&plan).is_err());
+    }
+
+    #[tokio::test]
+    async fn names_of_one_database_share_its_catalog() {
+        let plan = plan();
         let pools = Pools::new(plan.clone());
         let find = |name: &str, user: &str| {
             let found = pools.find(name, user, &Credential::None).unwrap();
@@ -336,7 +388,8 @@ mod tests {
         // Sessions of an earlier plan write to what those of the next one read.
         let mut next = plan;
         next.pool.catalog_poll *= 2;
-        pools.replan(next);
+        let renewed = pools.renewed(&next).unwrap();
+        pools.replan(next, renewed);
         let later = find("main", "u");
         assert!(!Arc::ptr_eq(&main, &later));
         assert!(Arc::ptr_eq(main.generations(), later.generations()));

@@ -7,18 +7,25 @@ use std::sync::{Arc, Weak};
 
 use super::Pool;
 use super::pools::{Found, Plan, Pools, State};
+use crate::config::UpstreamTls;
+use crate::tls::Error;
+use crate::tls::client::Connector;
 
 impl Pools {
-    /// From now on pools are made after this plan.
-    pub fn replan(&self, plan: Plan) {
+    /// From now on pools are made after this plan, and with the TLS that [`Pools::renewed`] has found.
+    pub fn replan(&self, plan: Plan, Renewed(connectors): Renewed) {
         let mut state = self.state();
-        if *state.plan == plan {
+        let same = |(_, now): &(_, Arc<Connector>)| {
+            let mut known = state.connectors.iter();
+            known.any(|(_, known)| Arc::ptr_eq(known, now))
+        };
+        let same_files = connectors.iter().all(same);
+        if *state.plan == plan && same_files {
             return;
         }
+        state.connectors = connectors;
         let before = std::mem::replace(&mut state.plan, Arc::new(plan));
-        state.keep_catalogs(&before);
-        // Their certificates may be others under the same names.
-        state.connectors.clear();
+        state.keep_catalogs(&before, same_files);
         state.retired.retain(|pool| pool.strong_count() > 0);
         for ((database, user), pool) in std::mem::take(&mut state.pools) {
             if state.stays(&before, &pool) {
@@ -28,13 +35,36 @@ impl Pools {
             }
         }
     }
+
+    /// The ways to use TLS that are known and wanted, those made anew whose files are others under the
+    /// same names.
+    ///
+    /// # Errors
+    /// A file that cannot be used any more.
+    pub fn renewed(&self, plan: &Plan) -> Result<Renewed, Error> {
+        // Nobody waits for the files.
+        let mut connectors = self.state().connectors.clone();
+        connectors.retain(|(tls, _)| plan.uses(tls));
+        for (tls, connector) in &mut connectors {
+            let now = Connector::new(tls)?;
+            if !now.is_like(connector) {
+                *connector = Arc::new(now);
+            }
+        }
+        Ok(Renewed(connectors))
+    }
 }
 
+/// What [`Pools::renewed`] has found.
+#[derive(Debug)]
+pub struct Renewed(Vec<(UpstreamTls, Arc<Connector>)>);
+
 impl State {
-    /// Forgets the catalogs that would not be kept the same way again.
-    fn keep_catalogs(&mut self, before: &Plan) {
+    /// Forgets the catalogs that would not be kept the same way again; so do those that may have been
+    /// reached by TLS that is another now.
+    fn keep_catalogs(&mut self, before: &Plan, same_files: bool) {
         let now = Arc::clone(&self.plan);
-        let stays = now.believes(before);
+        let stays = now.believes(before) && same_files;
         self.catalogs.retain(|_, kept| {
             let kept = kept.upgrade().filter(|_| stays);
             kept.is_some_and(|kept| now.logs_in_as(before, &kept.database, &kept.user))
@@ -60,7 +90,7 @@ impl State {
         let (database, user) = (pool.database(), pool.user());
         let plan = Arc::clone(&self.plan);
         let credential = plan.credential(plan.databases.get(database), user, &pool.credential());
-        match self.make((database, user), user, credential) {
+        match self.make((database, user), credential) {
             Ok(made) => {
                 let key = (database.into(), user.into());
                 self.pools.insert(key, Arc::clone(&made));

@@ -11,9 +11,9 @@ use tempfile::TempDir;
 use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
 use tokio::net::TcpListener;
 
-use super::control::control;
-use super::dial;
-use super::upstream::{ConnectError, Credential, Login, Upstream, connect};
+use super::control::{Control, control};
+use super::dial::{self, Address};
+use super::upstream::{ConnectError, Credential, Login, Upstream, connect, first_of};
 use crate::config::{
     ChannelBinding, Host, Secret, SessionAttrs, SslMode, SslNegotiation, Target, UpstreamTls,
 };
@@ -428,6 +428,37 @@ async fn controls(postgres: &Postgres) {
     let connector = Connector::new(&target.tls).unwrap();
     let dialled = dial::dial(&target.hosts[0], &connector, Duration::from_secs(5)).await;
     assert!(dialled.unwrap().0.is_tls());
+}
+
+/// An upstream that has refused a password is not shown it once more, and in another way.
+#[tokio::test]
+async fn a_refusal_ends_the_search() {
+    let mut refusal = b"N".to_vec();
+    crate::wire::error::PgError::fatal("28P01", "wrong").encode(&mut refusal);
+    for _ in 0..2 {
+        let mut target = peer(vec![refusal.clone(), READY.to_vec()]).await;
+        target.tls.mode = SslMode::Prefer;
+        let login = login(&target, "u", Some("p"));
+        let error = control(&login).await.unwrap_err();
+        assert_eq!(error.sqlstate(), "28P01", "{error}");
+    }
+}
+
+/// One that accepts and says nothing, and then one that answers; as for sessions, so for our own.
+#[tokio::test]
+async fn a_silent_address_leaves_time_for_the_next() {
+    let silent = TcpListener::bind((Ipv4Addr::LOCALHOST, 0)).await.unwrap();
+    let target = peer(vec![READY.to_vec(), READY.to_vec()]).await;
+    let Host::Tcp { port, .. } = target.hosts[0] else {
+        panic!("{target:?}")
+    };
+    let addresses = [silent.local_addr().unwrap().port(), port]
+        .map(|port| Address::Tcp((Ipv4Addr::LOCALHOST, port).into()));
+    let (login, any) = (login(&target, "u", None), SessionAttrs::Any);
+    let session = first_of::<Upstream>(&login, &target.hosts[0], &addresses, any).await;
+    session.unwrap();
+    let own = first_of::<Control>(&login, &target.hosts[0], &addresses, any).await;
+    own.unwrap();
 }
 
 /// Answers each connection with one of the given byte strings, whatever it says.

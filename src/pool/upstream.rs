@@ -148,6 +148,19 @@ impl Login {
     }
 }
 
+/// What can be opened at an upstream: a session for clients, or a connection of our own. Both are
+/// looked for in the same way.
+pub(super) trait Open: Sized + Send {
+    /// At this address of a host, in this way, if that is such as `wanted`.
+    fn open(
+        login: &Login,
+        host: &Host,
+        address: &Address,
+        encryption: Encryption,
+        wanted: SessionAttrs,
+    ) -> impl Future<Output = Result<Self, ConnectError>> + Send;
+}
+
 /// Opens a session at the first host and address that gives one such as `target_session_attrs`
 /// wants.
 ///
@@ -156,11 +169,16 @@ impl Login {
 /// # Errors
 /// The most telling failure: a server's own words before ours.
 pub async fn connect(login: &Login) -> Result<Upstream, ConnectError> {
+    first(login).await
+}
+
+/// The same of whatever can be opened there.
+pub(super) async fn first<T: Open>(login: &Login) -> Result<T, ConnectError> {
     let mut failure = None;
     for wanted in login.passes() {
         for host in &login.hosts {
-            match connect_host(login, host, *wanted).await {
-                Ok(upstream) => return Ok(upstream),
+            match first_of_host(login, host, *wanted).await {
+                Ok(opened) => return Ok(opened),
                 Err(error) if error.tries_next() => failure = worse(failure, error),
                 Err(error) => return Err(error),
             }
@@ -170,34 +188,48 @@ pub async fn connect(login: &Login) -> Result<Upstream, ConnectError> {
 }
 
 /// All addresses of a host.
-async fn connect_host(
+async fn first_of_host<T: Open>(
     login: &Login,
     host: &Host,
     wanted: SessionAttrs,
-) -> Result<Upstream, ConnectError> {
-    let after = login.connect_timeout;
-    let timed_out = |address: Option<&Address>| ConnectError::TimedOut {
-        place: Place(host, address).to_string(),
-        after,
-    };
-    let addresses = tokio::time::timeout(after, dial::resolve(host))
+) -> Result<T, ConnectError> {
+    let addresses = tokio::time::timeout(login.connect_timeout, dial::resolve(host))
         .await
-        .map_err(|_elapsed| timed_out(None))??;
+        .map_err(|_elapsed| timed_out(login, Place(host, None)))??;
+    first_of(login, host, &addresses, wanted).await
+}
+
+fn timed_out(login: &Login, place: Place<'_>) -> ConnectError {
+    ConnectError::TimedOut {
+        place: place.to_string(),
+        after: login.connect_timeout,
+    }
+}
+
+/// These addresses of a host, each with the whole time.
+pub(super) async fn first_of<T: Open>(
+    login: &Login,
+    host: &Host,
+    addresses: &[Address],
+    wanted: SessionAttrs,
+) -> Result<T, ConnectError> {
     let mut failure = None;
-    for address in &addresses {
-        let attempt = connect_address(login, host, address, wanted);
-        match tokio::time::timeout(after, Box::pin(attempt)).await {
-            Ok(Ok(upstream)) => return Ok(upstream),
+    for address in addresses {
+        let attempt = Box::pin(first_way(login, host, address, wanted));
+        match tokio::time::timeout(login.connect_timeout, attempt).await {
+            Ok(Ok(opened)) => return Ok(opened),
             Ok(Err(error)) if error.tries_next() => failure = worse(failure, error),
             Ok(Err(error)) => return Err(error),
-            Err(_elapsed) => failure = worse(failure, timed_out(Some(address))),
+            Err(_elapsed) => {
+                failure = worse(failure, timed_out(login, Place(host, Some(address))));
+            }
         }
     }
-    Err(failure.unwrap_or_else(|| timed_out(None)))
+    Err(failure.unwrap_or_else(|| timed_out(login, Place(host, None))))
 }
 
 /// Of two failures the one to report: a server that answered before one that did not, else the later.
-pub(super) fn worse(old: Option<ConnectError>, new: ConnectError) -> Option<ConnectError> {
+fn worse(old: Option<ConnectError>, new: ConnectError) -> Option<ConnectError> {
     let told = |error: &ConnectError| match error {
         ConnectError::Refused { .. } => 2,
         ConnectError::Attributes { .. } => 1,
@@ -214,16 +246,16 @@ pub(super) fn worse(old: Option<ConnectError>, new: ConnectError) -> Option<Conn
 }
 
 /// One address, in the ways that `sslmode` allows.
-async fn connect_address(
+async fn first_way<T: Open>(
     login: &Login,
     host: &Host,
     address: &Address,
     wanted: SessionAttrs,
-) -> Result<Upstream, ConnectError> {
+) -> Result<T, ConnectError> {
     let mut failure = None;
     for encryption in dial::attempts(login.connector.mode(), address) {
-        match connect_as(login, host, address, *encryption, wanted).await {
-            Ok(upstream) => return Ok(upstream),
+        match T::open(login, host, address, *encryption, wanted).await {
+            Ok(opened) => return Ok(opened),
             Err(error) if is_about_tls(&error) => {
                 // The first refusal stands: the second attempt was only a guess.
                 failure = failure.or(Some(error));
@@ -251,57 +283,59 @@ fn is_about_tls(error: &ConnectError) -> bool {
     }
 }
 
-/// One address and one way, with protocol 3.2, or 3.0 for upstreams that cannot bear being asked.
-async fn connect_as(
-    login: &Login,
-    host: &Host,
-    address: &Address,
-    encryption: Encryption,
-    wanted: SessionAttrs,
-) -> Result<Upstream, ConnectError> {
-    let mut minor = login.minor.load(Ordering::Relaxed);
-    let mut ended = false;
-    loop {
-        let stream = dial::open(host, address, &login.connector, encryption).await?;
-        let encryption = match &stream {
-            Stream::Dialled(_) | Stream::Accepted(_) => Encryption::Tls,
-            Stream::Tcp(_) | Stream::Unix(_) | Stream::Ahead(_) => Encryption::Clear,
-        };
-        let place = Place(host, Some(address)).to_string();
-        let mut wire = Wire::new(stream, place.clone());
-        let session = match handshake::start(&mut wire, login, minor).await {
-            Err(error) if minor > 0 && !wire.has_answered && is_about_version(&error) => {
-                minor = 0;
-                continue;
-            }
-            other => other?,
-        };
-        login.minor.store(minor, Ordering::Relaxed);
-        check_attributes(&mut wire, &session, wanted).await?;
-        let stream = match wire.into_stream().await {
-            // An administrator ended all sessions there were, this one among them: all who wait would be
-            // told so, although nobody has used it. The next one may live.
-            Err(_) if !ended => {
-                ended = true;
-                continue;
-            }
-            other => other?,
-        };
-        return Ok(Upstream {
-            stream,
-            parameters: session.parameters,
-            cancel: CancelTarget {
-                host: host.clone(),
-                address: address.clone(),
-                connector: Arc::clone(&login.connector),
-                encryption,
-                pid: session.pid,
-                key: session.key,
-            },
-            connected_at: Instant::now(),
-            place,
-            minor: session.minor,
-        });
+impl Open for Upstream {
+    /// With protocol 3.2, or 3.0 for upstreams that cannot bear being asked.
+    async fn open(
+        login: &Login,
+        host: &Host,
+        address: &Address,
+        encryption: Encryption,
+        wanted: SessionAttrs,
+    ) -> Result<Self, ConnectError> {
+        let mut minor = login.minor.load(Ordering::Relaxed);
+        let mut ended = false;
+        loop {
+            let stream = dial::open(host, address, &login.connector, encryption).await?;
+            let encryption = match &stream {
+                Stream::Dialled(_) | Stream::Accepted(_) => Encryption::Tls,
+                Stream::Tcp(_) | Stream::Unix(_) | Stream::Ahead(_) => Encryption::Clear,
+            };
+            let place = Place(host, Some(address)).to_string();
+            let mut wire = Wire::new(stream, place.clone());
+            let session = match handshake::start(&mut wire, login, minor).await {
+                Err(error) if minor > 0 && !wire.has_answered && is_about_version(&error) => {
+                    minor = 0;
+                    continue;
+                }
+                other => other?,
+            };
+            login.minor.store(minor, Ordering::Relaxed);
+            check_attributes(&mut wire, &session, wanted).await?;
+            let stream = match wire.into_stream().await {
+                // An administrator ended all sessions there were, this one among them: all who wait would be
+                // told so, although nobody has used it. The next one may live.
+                Err(_) if !ended => {
+                    ended = true;
+                    continue;
+                }
+                other => other?,
+            };
+            return Ok(Self {
+                stream,
+                parameters: session.parameters,
+                cancel: CancelTarget {
+                    host: host.clone(),
+                    address: address.clone(),
+                    connector: Arc::clone(&login.connector),
+                    encryption,
+                    pid: session.pid,
+                    key: session.key,
+                },
+                connected_at: Instant::now(),
+                place,
+                minor: session.minor,
+            });
+        }
     }
 }
 

@@ -5,6 +5,7 @@ use std::net::IpAddr;
 use std::path::Path;
 use std::sync::Arc;
 
+use ring::digest::{SHA256, SHA256_OUTPUT_LEN, digest};
 use rustls::crypto::{CryptoProvider, SupportedKxGroup};
 use rustls::pki_types::{CertificateDer, ServerName};
 use rustls::{ClientConfig, NamedGroup, RootCertStore};
@@ -13,7 +14,7 @@ use tokio_rustls::TlsConnector;
 use tokio_rustls::client::TlsStream;
 
 use super::verify::{Roots, ServerVerifier};
-use super::{ALPN, Error, certificate, load_certificates, load_key, provider};
+use super::{ALPN, Error, certificate, load_certificates, load_key, provider, read};
 use crate::config::{SslMode, SslNegotiation, UpstreamTls};
 
 /// What `sslrootcert=system` says: the roots of the operating system.
@@ -26,7 +27,12 @@ pub struct Connector {
     negotiation: SslNegotiation,
     /// `None` with [`SslMode::Disable`].
     config: Option<Arc<ClientConfig>>,
+    /// What the files said of which it is made.
+    files: Contents,
 }
+
+/// The contents of the files that settings name, or that there are none; by their digest.
+type Contents = Vec<Option<[u8; SHA256_OUTPUT_LEN]>>;
 
 impl Connector {
     /// Reads the files that the settings name.
@@ -34,6 +40,8 @@ impl Connector {
     /// # Errors
     /// A file that is missing or wrong, or no root to verify with.
     pub fn new(tls: &UpstreamTls) -> Result<Self, Error> {
+        // Before they are used: what changes in between shows the next time.
+        let files = contents(tls)?;
         let config = match tls.mode {
             SslMode::Disable => None,
             SslMode::Allow
@@ -46,7 +54,13 @@ impl Connector {
             mode: tls.mode,
             negotiation: tls.negotiation,
             config,
+            files,
         })
+    }
+
+    /// Whether it is made of the same files as the other.
+    pub fn is_like(&self, other: &Self) -> bool {
+        self.files == other.files
     }
 
     /// When to use TLS.
@@ -93,6 +107,29 @@ impl Connector {
         }
         Ok(stream)
     }
+}
+
+fn contents(tls: &UpstreamTls) -> Result<Contents, Error> {
+    if tls.mode == SslMode::Disable {
+        return Ok(Contents::new());
+    }
+    let root = tls.root_cert.as_deref();
+    let files = [
+        (
+            "sslrootcert",
+            root.filter(|path| *path != Path::new(SYSTEM_ROOTS)),
+        ),
+        ("sslcert", tls.cert.as_deref()),
+        ("sslkey", tls.key.as_deref()),
+    ];
+    let digest_of = |(what, path)| -> Result<_, Error> {
+        let Some(path) = path else {
+            return Ok(None);
+        };
+        let digest = digest(&SHA256, &read(what, path)?);
+        Ok(digest.as_ref().try_into().ok())
+    };
+    files.into_iter().map(digest_of).collect()
 }
 
 /// The `tls-server-end-point` hash of the upstream's certificate.

@@ -3,17 +3,20 @@
 use std::io;
 use std::net::Ipv4Addr;
 use std::path::PathBuf;
+use std::time::Duration;
 
 use rcgen::{BasicConstraints, CertificateParams, DnType, IsCa, Issuer, KeyPair, PKCS_ED25519};
 use rustls::HandshakeKind;
 use tempfile::TempDir;
 use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
 use tokio::net::{TcpListener, TcpStream};
+use tokio::time::timeout;
 
 use super::client::Connector;
 use super::server::Acceptor;
 use super::*;
 use crate::config::{ListenTls, SslMode, SslNegotiation, TlsMode, UpstreamTls};
+use crate::stream::Stream;
 
 /// A directory with `ca.pem`, and for each name a certificate and key signed by it.
 struct Files {
@@ -95,6 +98,31 @@ async fn shake(acceptor: &Acceptor, connector: &Connector, host: &str) -> io::Re
         }
     );
     Ok((client?, server?))
+}
+
+async fn is_gone(stream: &mut Stream) -> bool {
+    let closed = timeout(Duration::from_millis(200), stream.closed());
+    closed.await.is_ok()
+}
+
+/// Who waits for an answer is gone once it has said so, and not before; its words are kept.
+#[tokio::test]
+async fn a_good_bye_in_tls_is_an_end() {
+    let files = Files::new();
+    files.leaf("server", "ignored", &["db.example"]);
+    let acceptor = Acceptor::new(&files.listen("server")).unwrap();
+    let connector = Connector::new(&files.upstream(SslMode::Require, None)).unwrap();
+    for words in [&b""[..], b"words"] {
+        let (mut client, server) = shake(&acceptor, &connector, "x.example").await.unwrap();
+        let mut server = Stream::Accepted(Box::new(server));
+        assert!(!is_gone(&mut server).await);
+        client.write_all(words).await.unwrap();
+        client.shutdown().await.unwrap();
+        assert_eq!(is_gone(&mut server).await, words.is_empty());
+        let mut read = Vec::new();
+        server.read_to_end(&mut read).await.unwrap();
+        assert_eq!(read, words);
+    }
 }
 
 #[tokio::test]

@@ -24,8 +24,8 @@ use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
 use axum::Router;
-use axum::body::Bytes;
-use axum::extract::{DefaultBodyLimit, State};
+use axum::body::{Body, to_bytes};
+use axum::extract::State;
 use axum::http::{HeaderMap, StatusCode, header};
 use axum::response::sse::{Event, KeepAlive, Sse};
 use axum::response::{IntoResponse, Response};
@@ -34,7 +34,7 @@ use futures_util::stream::{self, Stream, StreamExt as _};
 use ring::digest::{SHA256, digest};
 use serde_json::{Value, json};
 use tokio::sync::{OwnedSemaphorePermit, Semaphore, watch};
-use tokio::time::{Instant, MissedTickBehavior, interval_at};
+use tokio::time::{Instant, MissedTickBehavior, interval_at, timeout};
 
 use self::accept::Exposition;
 use self::history::History;
@@ -53,6 +53,9 @@ const PEOPLE_MAX: usize = 100;
 
 /// The body of a request: the largest names a table.
 const BODY_BYTES_MAX: usize = 4 << 10;
+
+/// How long it may take to come; until then it keeps one of the few places.
+const BODY_TIMEOUT: Duration = Duration::from_secs(5);
 
 /// What the server shows, and what guards what it does.
 pub trait Source: Facts {
@@ -195,7 +198,6 @@ fn router(site: Arc<Site>) -> Router {
     }
     router
         .fallback(|| async { fault(StatusCode::NOT_FOUND, "there is no such page") })
-        .layer(DefaultBodyLimit::max(BODY_BYTES_MAX))
         .with_state(site)
 }
 
@@ -270,10 +272,20 @@ fn listen(
     all.flatten()
 }
 
-async fn purge(State(site): State<Arc<Site>>, headers: HeaderMap, body: Bytes) -> Response {
+async fn purge(State(site): State<Arc<Site>>, headers: HeaderMap, body: Body) -> Response {
     if let Err((status, text)) = may_act(site.source.token(), &headers) {
         return fault(status, text);
     }
+    let body = match timeout(BODY_TIMEOUT, to_bytes(body, BODY_BYTES_MAX)).await {
+        Ok(Ok(body)) => body,
+        Ok(Err(_)) => {
+            return fault(
+                StatusCode::PAYLOAD_TOO_LARGE,
+                "the body is too long, or cut",
+            );
+        }
+        Err(_elapsed) => return fault(StatusCode::REQUEST_TIMEOUT, "the body does not come"),
+    };
     let Some(what) = what(&body) else {
         let text = "the body has to be {} or one of {\"table\": \"...\"}, {\"shape\": \"...\"}, {\"database\": \"...\"}";
         return fault(StatusCode::BAD_REQUEST, text);

@@ -114,6 +114,12 @@ impl<U: Upstreams> Attempt<'_, '_, U> {
         }))
     }
 
+    /// Whether the table, if it has the user, lets it come from this address.
+    fn may_come_from_here(&self) -> bool {
+        let known = self.gate.users.in_table(&self.startup.user);
+        known.is_none_or(|user| user.admits(self.peer.ip()))
+    }
+
     /// Who cannot get in whatever password they give: the client must not hear it, the operator has to.
     fn tell_the_log(&self, found: Option<&User>) {
         let why = match found.map(|user| user.verifier.as_ref()) {
@@ -288,6 +294,10 @@ impl<U: Upstreams> Attempt<'_, '_, U> {
             return Err(error.into());
         }
         let credential = credential_of(ask_clear_text(client).await?)?;
+        // The upstream sees our address: it cannot keep this client out, and would let it in.
+        if !self.may_come_from_here() {
+            return Err(self.failed());
+        }
         let Startup { user, database, .. } = self.startup;
         let asked = self.gate.upstreams.log_in(user, database, &credential);
         asked.await.map_err(GreetError::Upstream)?;

@@ -417,6 +417,33 @@ async fn pass_through_asks_the_upstream() {
     ));
 }
 
+/// The upstream would take the password: it sees our address, and not the client's.
+#[tokio::test]
+async fn pass_through_keeps_out_who_may_not_come_from_there() {
+    let mut options = Options::new(AuthMode::Passthrough);
+    let elsewhere = options.auth.users.remove("elsewhere").unwrap();
+    let here = User {
+        password: None,
+        allow: vec![network("127.0.0.1")],
+        ..elsewhere.clone()
+    };
+    let passer = User {
+        password: None,
+        ..elsewhere
+    };
+    for (user, code) in [(passer, Some("28P01")), (here, None)] {
+        options.auth.users.insert("passer".to_owned(), user);
+        let server = Server::start(Options {
+            auth: options.auth.clone(),
+            ..Options::new(AuthMode::Passthrough)
+        })
+        .await;
+        let target = server.target(SslMode::Disable);
+        let refusal = server.refusal(&target, "passer", "sécret").await;
+        assert_eq!(refusal.map(|(code, _)| code).as_deref(), code);
+    }
+}
+
 #[tokio::test]
 async fn auth_query_is_asked_once_per_burst() {
     let mut options = Options::new(AuthMode::Scram);
