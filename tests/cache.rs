@@ -1,6 +1,7 @@
 //! What the cache answers, what it leaves to the database, and what it says about it.
 
 mod footprint;
+mod groups;
 mod invalidation;
 mod modes;
 mod roles;

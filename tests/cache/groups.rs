@@ -1,0 +1,51 @@
+//! What our own messages in front of a client's do to its marks: nothing.
+
+use super::{World, ask, assert_reason};
+use crate::support::eventually;
+use crate::support::wire::{Client, parse, query, sync};
+
+const KV: &str = "select v from kv where k = 1";
+
+fn wait_for_sleep(world: &mut World) {
+    eventually("it runs", || {
+        let sleeping = "select count(*) from pg_stat_activity where wait_event = 'PgSleep'";
+        (world.admin.value(sleeping) == "1").then_some(())
+    });
+}
+
+/// Somebody reads while this is being written, and again when the writer has been told.
+#[track_caller]
+fn assert_noticed(world: &mut World, writer: &mut Client, write: &str) {
+    let mut reader = world.client();
+    reader.run(KV);
+    assert_reason(&reader.run(KV), "hit");
+    writer.send(&query(write)).unwrap();
+    wait_for_sleep(world);
+    while !writer.has_answer() {
+        reader.run(KV);
+    }
+    let reply = writer.until(b'Z').unwrap();
+    assert!(!reply.failed(), "{reply:?}");
+    assert_eq!(reader.value(KV), "1");
+}
+
+/// A query that reads a sequence has one of ours in front of it, which ends before it begins.
+#[test]
+fn a_write_behind_a_query_of_our_own() {
+    let mut world = World::new(3, "");
+    world.admin.run("create sequence numbers");
+    let mut writer = world.client();
+    let write = "select nextval('numbers'); select pg_sleep(1); \
+        update kv set v = currval('numbers') where k = 1";
+    assert_noticed(&mut world, &mut writer, write);
+}
+
+/// One that SQL executes by the name that the protocol gave it.
+#[test]
+fn a_write_behind_a_statement_put_there_for_it() {
+    let mut world = World::new(3, "");
+    let mut writer = world.client();
+    let text = "update kv set v = 1 + 0 * length(pg_sleep(1)::text) where k = 1";
+    ask(&mut writer, &[parse("w", text), sync()]);
+    assert_noticed(&mut world, &mut writer, "execute w");
+}
