@@ -113,6 +113,13 @@ impl Writes {
             self.current().open.add(touch, epoch);
             return;
         }
+        let behind = self.current.as_deref().is_some_and(|group| group.commits);
+        let touch = if behind && touch == Touch::Unseen {
+            // The server may have been asked in front of the commit: that is no answer to this.
+            Touch::Everything
+        } else {
+            touch
+        };
         let mut touched = Touched::default();
         touched.add(touch, epoch);
         self.mark(&touched);

@@ -248,3 +248,20 @@ fn what_is_everything_for_another_reason_is_not_narrowed() {
     world.writes.ready(Status::Idle);
     assert_eq!(two.state(), Live::Stale);
 }
+
+#[test]
+fn what_is_unseen_behind_a_commit_is_not_what_the_locks_before_it_told() {
+    let mut world = World::new();
+    world.writes.begins(Status::Transaction);
+    world.writes.touch(Touch::Unseen, 0);
+    assert!(world.writes.can_be_narrowed(Moment::Commit));
+    world.writes.may_commit();
+    world.writes.touch(Touch::Unseen, 0);
+    world.writes.asks();
+    world.writes.narrow(0, &[1]);
+    assert_eq!(world.state(2), "dirty");
+    let before = world.generations.stamp(0, &[]);
+    assert!(before.is_none());
+    world.writes.ready(Status::Idle);
+    assert_eq!(world.state(2), "clean");
+}
