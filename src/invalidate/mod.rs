@@ -126,7 +126,13 @@ impl Writes {
         self.current().touched.merge(touched);
     }
 
-    /// A statement that may end the transaction block is about to be sent.
+    /// A statement that may end the transaction block without a commit is about to be sent: what comes
+    /// behind it may commit by itself.
+    pub fn may_end(&mut self) {
+        self.in_block = false;
+    }
+
+    /// A statement that may end the transaction block in a commit is about to be sent.
     pub fn may_commit(&mut self) {
         self.in_block = false;
         let mut open = std::mem::take(&mut self.open);

@@ -250,6 +250,23 @@ fn what_is_everything_for_another_reason_is_not_narrowed() {
 }
 
 #[test]
+fn behind_a_rollback_anything_may_commit() {
+    let mut world = World::new();
+    world.writes.begins(Status::Transaction);
+    world.writes.touch(Touch::Relations(&[1]), 0);
+    world.writes.may_end();
+    world.writes.asks();
+    assert_eq!(world.state(1), "clean");
+    world.writes.touch(Touch::Relations(&[2]), 0);
+    world.writes.asks();
+    assert_eq!(world.state(2), "dirty");
+    world.writes.ready(Status::Idle);
+    assert_eq!(world.state(2), "dirty");
+    world.writes.ready(Status::Idle);
+    assert_eq!(world.state(2), "clean");
+}
+
+#[test]
 fn what_is_unseen_behind_a_commit_is_not_what_the_locks_before_it_told() {
     let mut world = World::new();
     world.writes.begins(Status::Transaction);

@@ -49,3 +49,26 @@ fn a_write_behind_a_statement_put_there_for_it() {
     ask(&mut writer, &[parse("w", text), sync()]);
     assert_noticed(&mut world, &mut writer, "execute w");
 }
+
+/// Behind a ROLLBACK that was sent with it the block is over: whatever becomes of the client or its upstream,
+/// it may have committed.
+#[test]
+fn a_write_behind_a_rollback() {
+    let mut world = World::new(3, "");
+    let (mut writer, mut reader) = (world.client(), world.client());
+    let write = "update kv set v = v + 1 + 0 * length(pg_sleep(1)::text) where k = 1";
+    for texts in [&["rollback", write][..], &[&format!("rollback; {write}")]] {
+        writer.run("begin; lock table other");
+        reader.run(KV);
+        assert_reason(&reader.run(KV), "hit");
+        let texts: Vec<_> = texts.iter().map(|text| query(text)).collect();
+        writer.send(&texts.concat()).unwrap();
+        wait_for_sleep(&mut world);
+        assert_reason(&reader.run(KV), "dirty");
+        for _ in texts {
+            assert!(!writer.until(b'Z').unwrap().failed());
+        }
+        assert_reason(&reader.run(KV), "stale");
+    }
+    assert_eq!(reader.value(KV), "2");
+}
