@@ -197,6 +197,17 @@ impl Writes {
         self.groups.push_back(self.current.take());
     }
 
+    /// The server ignores so many of the messages that ReadyForQuery was to answer, those sent first (Sync in copy
+    /// mode): what they were to tell the outcome of, the next one tells.
+    pub fn unanswered(&mut self, messages: usize) {
+        for _ in 0..messages {
+            if let Some(Some(group)) = self.groups.pop_front() {
+                let next = self.groups.front_mut().unwrap_or(&mut self.current);
+                next.get_or_insert_default().absorb(*group);
+            }
+        }
+    }
+
     fn current(&mut self) -> &mut Group {
         self.current.get_or_insert_default()
     }

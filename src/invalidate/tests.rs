@@ -282,3 +282,28 @@ fn what_is_unseen_behind_a_commit_is_not_what_the_locks_before_it_told() {
     world.writes.ready(Status::Idle);
     assert_eq!(world.state(2), "clean");
 }
+
+#[test]
+fn what_the_server_ignores_is_answered_with_the_next() {
+    let mut world = World::new();
+    world.writes.begins(Status::Idle);
+    world.writes.touch(Touch::Relations(&[1]), 0);
+    world.writes.asks();
+    world.writes.asks();
+    world.writes.touch(Touch::Relations(&[2]), 0);
+    world.writes.asks();
+    // The first of the three will not be answered.
+    world.writes.unanswered(1);
+    world.writes.ready(Status::Idle);
+    assert_eq!((world.state(1), world.state(2)), ("clean", "dirty"));
+    world.writes.ready(Status::Idle);
+    assert_eq!(world.state(2), "clean");
+    // Nor will this, and nothing has been sent behind it yet.
+    world.writes.touch(Touch::Relations(&[1]), 0);
+    world.writes.asks();
+    world.writes.unanswered(1);
+    assert_eq!(world.state(1), "dirty");
+    world.writes.asks();
+    world.writes.ready(Status::Idle);
+    assert_eq!(world.state(1), "clean");
+}

@@ -254,6 +254,12 @@ impl Link<'_> {
     ) -> Result<bool, End> {
         match event {
             Event::Nothing => Ok(false),
+            Event::CopyIn(unanswered) => {
+                if let Some(writes) = self.held.writes.as_mut() {
+                    writes.unanswered(unanswered);
+                }
+                Ok(false)
+            }
             Event::Statement => {
                 self.told_locks();
                 Ok(self.statement(body, scratch))

@@ -2,7 +2,9 @@
 
 use super::{World, ask, assert_reason};
 use crate::support::eventually;
-use crate::support::wire::{Client, parse, query, sync};
+use crate::support::wire::{
+    Client, bind, copy_data, copy_done, describe_portal, execute, parse, query, sync,
+};
 
 const KV: &str = "select v from kv where k = 1";
 
@@ -71,4 +73,32 @@ fn a_write_behind_a_rollback() {
         assert_reason(&reader.run(KV), "stale");
     }
     assert_eq!(reader.value(KV), "2");
+}
+
+/// In copy mode the server ignores the Sync that the client sent with its Execute.
+#[test]
+fn a_copy_of_the_extended_protocol_in_a_transaction() {
+    let world = World::new(2, "");
+    let (mut writer, mut reader) = (world.client(), world.client());
+    reader.run(KV);
+    assert_reason(&reader.run(KV), "hit");
+    writer.run("begin");
+    let copy = [
+        parse("", "copy other from stdin"),
+        bind("", "", &[]),
+        describe_portal(""),
+        execute("", 0),
+        sync(),
+    ];
+    writer.send(&copy.concat()).unwrap();
+    writer.until(b'G').unwrap();
+    let data = [copy_data(b"7\tseven\n"), copy_done(), sync()];
+    assert_eq!(ask(&mut writer, &data).status(), Some('T'));
+    writer.run("update kv set v = v + 1 where k = 1");
+    assert!(!writer.run("commit").failed());
+    drop(writer);
+    assert_eq!(reader.value(KV), "1");
+    eventually("it is kept again", || {
+        (super::reasons(&reader.run(KV)) == ["hit"]).then_some(())
+    });
 }
