@@ -102,3 +102,15 @@ fn a_copy_of_the_extended_protocol_in_a_transaction() {
         (super::reasons(&reader.run(KV)) == ["hit"]).then_some(())
     });
 }
+
+/// An errand leaves no statement behind that the next client could run.
+#[test]
+fn nobody_else_runs_the_statement_of_an_errand() {
+    let world = World::new(1, "");
+    let (mut one, mut other) = (world.client(), world.client());
+    one.run("begin");
+    assert_eq!(one.value("select name from other where id = 1"), "one");
+    one.run("commit");
+    let reply = ask(&mut other, &[bind("", "", &[]), execute("", 0), sync()]);
+    assert_eq!(reply.sqlstate(), "26000", "{reply:?}");
+}
