@@ -278,7 +278,8 @@ impl Link<'_> {
                 Ok(false)
             }
             Event::Failed(entries) => {
-                for entry in entries {
+                // The latest first, so that what each has replaced is there again.
+                for entry in entries.into_iter().rev() {
                     self.undo(entry.note);
                 }
                 Ok(false)
