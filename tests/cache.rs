@@ -1,5 +1,6 @@
 //! What the cache answers, what it leaves to the database, and what it says about it.
 
+mod folded;
 mod footprint;
 mod groups;
 mod invalidation;

@@ -240,6 +240,10 @@ impl Clerk<'_> {
         let Some((_, types)) = frame::split_cstr(&subject.body) else {
             return upstream(Reason::Protocol);
         };
+        if subject.folded {
+            // The key would say what the text means now.
+            return upstream(Reason::Settings);
+        }
         self.parent = subject.traced.and_then(|traced| traced.parent);
         let query = Query {
             known: &known,
