@@ -61,7 +61,7 @@ impl Statement {
 }
 
 /// Whether there may be a literal in quotes, or between dollars, that are no parameter's.
-fn has_literal(body: &[u8]) -> bool {
+pub fn has_literal(body: &[u8]) -> bool {
     let dollar = |pair: &[u8]| matches!(pair, [b'$', next] if !next.is_ascii_digit());
     body.contains(&b'\'') || body.windows(2).any(dollar)
 }

@@ -7,7 +7,7 @@ use super::frontend::{Frame, Next};
 use super::held::{Duplicate, Note};
 use super::link::Link;
 use super::state::{Meant, NAMES_MAX, Named, Reading, State, Unnamed};
-use crate::pool::statements::{Identity, Statement, fresh_id};
+use crate::pool::statements::{Identity, Statement, fresh_id, has_literal};
 use crate::sql::effect::{self, Effect};
 use crate::wire::error::PgError;
 use crate::wire::frame;
@@ -53,7 +53,7 @@ impl Link<'_> {
             self.held.expect(Kind::Parse, Show::Forward, Note::None);
             return Ok(Next::Raw(frame.body.len() + frame::HEADER_BYTES));
         }
-        let statement = self.pool.statements.intern(self.state.identity(body));
+        let statement = self.pool.statements.intern(self.identity(body));
         let id = statement.id;
         self.held.used.push(Arc::clone(&statement));
         self.held.series.parsed.push(name.into());
@@ -86,6 +86,19 @@ impl Link<'_> {
         self.replaced(frame)
     }
 
+    /// What the upstream is about to parse is shared by.
+    fn identity(&self, body: &[u8]) -> Identity {
+        if self.held.may_set && has_literal(body) {
+            // Nobody knows yet under which settings.
+            return Identity {
+                body: body.into(),
+                vector: Arc::default(),
+                alone: fresh_id(),
+            };
+        }
+        self.state.identity(body)
+    }
+
     fn replaced(&self, frame: &Frame<'_>) -> Result<Next, End> {
         Ok(Next::Replaced(frame.body.len() + frame::HEADER_BYTES))
     }
@@ -109,7 +122,7 @@ impl Link<'_> {
             // One that is parsed here under other settings than it was would mean something else to all who
             // share it.
             let anew = !here.has(known.id) && !known.was_read_under(&self.state.folding());
-            anew.then(|| self.state.identity(&known.body))
+            anew.then(|| self.identity(&known.body))
         };
         let other = identity.map(|identity| self.pool.statements.intern(identity));
         let named = self.state.statements.get_mut(name)?;

@@ -1,7 +1,7 @@
 //! What a literal means is found out when its text is parsed, and for good.
 
 use super::{World, ask, assert_reason};
-use crate::support::wire::{Client, bind, execute, parse, sync};
+use crate::support::wire::{Client, bind, execute, parse, query, sync};
 
 /// The second of January and the first of February.
 const DAYS: [&str; 2] = ["8767", "8797"];
@@ -37,6 +37,21 @@ fn a_statement_that_is_shared_means_the_same_on_each_upstream() {
         assert_eq!(run(&mut other), DAYS[0]);
         holder.run("rollback");
     }
+}
+
+/// Sent together, the text is read under what was set in front of it, and shared with nobody who did not.
+#[test]
+fn a_statement_sent_behind_a_setting_is_not_anybody_elses() {
+    let world = World::new(1, "");
+    let (mut one, mut other) = (world.client(), world.client());
+    let set = query("set datestyle = 'ISO, DMY'");
+    let parse = parse("s", &text("/* pgweir: nocache */"));
+    one.send(&[set, parse, sync()].concat()).unwrap();
+    one.until(b'Z').unwrap();
+    one.until(b'Z').unwrap();
+    named(&mut other, "/* pgweir: nocache */");
+    assert_eq!(run(&mut other), DAYS[0]);
+    assert_eq!(run(&mut one), DAYS[1]);
 }
 
 /// What was parsed under other settings is not what the same text means now, nor the other way round.
