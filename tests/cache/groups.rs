@@ -3,7 +3,7 @@
 use super::{World, ask, assert_reason};
 use crate::support::eventually;
 use crate::support::wire::{
-    Client, bind, copy_data, copy_done, describe_portal, execute, parse, query, sync,
+    Client, Reply, bind, copy_data, copy_done, describe_portal, execute, parse, query, sync,
 };
 
 const KV: &str = "select v from kv where k = 1";
@@ -113,4 +113,26 @@ fn nobody_else_runs_the_statement_of_an_errand() {
     one.run("commit");
     let reply = ask(&mut other, &[bind("", "", &[]), execute("", 0), sync()]);
     assert_eq!(reply.sqlstate(), "26000", "{reply:?}");
+}
+
+/// The server was given another time zone: an upstream that knows it does not answer for those who do not.
+#[test]
+fn an_answer_is_kept_for_those_who_were_told_the_same() {
+    let mut world = World::new(1, "");
+    let (mut one, mut two, mut three) = (world.client(), world.client(), world.client());
+    let sql = "select '2024-01-01 00:00+00'::timestamptz as at, v from kv where k = 1";
+    world.admin.run("alter system set timezone = 'Asia/Tokyo'");
+    world.admin.run("select pg_reload_conf()");
+    eventually("it is told", || {
+        let told = |reply: Reply| reply.0.iter().any(|frame| frame.tag == b'S');
+        told(one.run("/* pgweir: nocache */ select 1")).then_some(())
+    });
+    for client in [&mut two, &mut three] {
+        let reply = client.run(sql);
+        let told = reply
+            .0
+            .iter()
+            .any(|frame| frame.body.starts_with(b"TimeZone\0Asia"));
+        assert_eq!(told, reply.value().unwrap().ends_with("+09"), "{reply:?}");
+    }
 }
