@@ -1,6 +1,8 @@
 //! What the cache answers, what it leaves to the database, and what it says about it.
 
+mod folded;
 mod footprint;
+mod groups;
 mod invalidation;
 mod modes;
 mod roles;

@@ -113,13 +113,26 @@ impl Writes {
             self.current().open.add(touch, epoch);
             return;
         }
+        let behind = self.current.as_deref().is_some_and(|group| group.commits);
+        let touch = if behind && touch == Touch::Unseen {
+            // The server may have been asked in front of the commit: that is no answer to this.
+            Touch::Everything
+        } else {
+            touch
+        };
         let mut touched = Touched::default();
         touched.add(touch, epoch);
         self.mark(&touched);
         self.current().touched.merge(touched);
     }
 
-    /// A statement that may end the transaction block is about to be sent.
+    /// A statement that may end the transaction block without a commit is about to be sent: what comes
+    /// behind it may commit by itself.
+    pub fn may_end(&mut self) {
+        self.in_block = false;
+    }
+
+    /// A statement that may end the transaction block in a commit is about to be sent.
     pub fn may_commit(&mut self) {
         self.in_block = false;
         let mut open = std::mem::take(&mut self.open);
@@ -182,6 +195,17 @@ impl Writes {
     /// A message that ReadyForQuery will answer is about to be sent.
     pub fn asks(&mut self) {
         self.groups.push_back(self.current.take());
+    }
+
+    /// The server ignores so many of the messages that ReadyForQuery was to answer, those sent first (Sync in copy
+    /// mode): what they were to tell the outcome of, the next one tells.
+    pub fn unanswered(&mut self, messages: usize) {
+        for _ in 0..messages {
+            if let Some(Some(group)) = self.groups.pop_front() {
+                let next = self.groups.front_mut().unwrap_or(&mut self.current);
+                next.get_or_insert_default().absorb(*group);
+            }
+        }
     }
 
     fn current(&mut self) -> &mut Group {

@@ -248,3 +248,62 @@ fn what_is_everything_for_another_reason_is_not_narrowed() {
     world.writes.ready(Status::Idle);
     assert_eq!(two.state(), Live::Stale);
 }
+
+#[test]
+fn behind_a_rollback_anything_may_commit() {
+    let mut world = World::new();
+    world.writes.begins(Status::Transaction);
+    world.writes.touch(Touch::Relations(&[1]), 0);
+    world.writes.may_end();
+    world.writes.asks();
+    assert_eq!(world.state(1), "clean");
+    world.writes.touch(Touch::Relations(&[2]), 0);
+    world.writes.asks();
+    assert_eq!(world.state(2), "dirty");
+    world.writes.ready(Status::Idle);
+    assert_eq!(world.state(2), "dirty");
+    world.writes.ready(Status::Idle);
+    assert_eq!(world.state(2), "clean");
+}
+
+#[test]
+fn what_is_unseen_behind_a_commit_is_not_what_the_locks_before_it_told() {
+    let mut world = World::new();
+    world.writes.begins(Status::Transaction);
+    world.writes.touch(Touch::Unseen, 0);
+    assert!(world.writes.can_be_narrowed(Moment::Commit));
+    world.writes.may_commit();
+    world.writes.touch(Touch::Unseen, 0);
+    world.writes.asks();
+    world.writes.narrow(0, &[1]);
+    assert_eq!(world.state(2), "dirty");
+    let before = world.generations.stamp(0, &[]);
+    assert!(before.is_none());
+    world.writes.ready(Status::Idle);
+    assert_eq!(world.state(2), "clean");
+}
+
+#[test]
+fn what_the_server_ignores_is_answered_with_the_next() {
+    let mut world = World::new();
+    world.writes.begins(Status::Idle);
+    world.writes.touch(Touch::Relations(&[1]), 0);
+    world.writes.asks();
+    world.writes.asks();
+    world.writes.touch(Touch::Relations(&[2]), 0);
+    world.writes.asks();
+    // The first of the three will not be answered.
+    world.writes.unanswered(1);
+    world.writes.ready(Status::Idle);
+    assert_eq!((world.state(1), world.state(2)), ("clean", "dirty"));
+    world.writes.ready(Status::Idle);
+    assert_eq!(world.state(2), "clean");
+    // Nor will this, and nothing has been sent behind it yet.
+    world.writes.touch(Touch::Relations(&[1]), 0);
+    world.writes.asks();
+    world.writes.unanswered(1);
+    assert_eq!(world.state(1), "dirty");
+    world.writes.asks();
+    world.writes.ready(Status::Idle);
+    assert_eq!(world.state(1), "clean");
+}

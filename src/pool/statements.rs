@@ -32,6 +32,8 @@ pub struct Identity {
 pub struct Statement {
     pub id: u64,
     pub body: Arc<[u8]>,
+    /// The settings under which it was parsed.
+    vector: Arc<[u8]>,
     /// Its result type changed under it (0A000): every upstream that has it has it wrong (H95).
     retired: AtomicBool,
 }
@@ -40,6 +42,11 @@ impl Statement {
     /// Its name on every upstream, zero-terminated.
     pub fn name(&self) -> Vec<u8> {
         format!("pgweir_{}\0", self.id).into_bytes()
+    }
+
+    /// Whether its literals mean what they would if it were parsed under settings of which the vector begins so.
+    pub fn was_read_under(&self, folding: &[u8]) -> bool {
+        self.vector.starts_with(folding) || !has_literal(&self.body)
     }
 
     /// Whether it must not be used any more.
@@ -51,6 +58,12 @@ impl Statement {
     pub fn retire(&self) {
         self.retired.store(true, Ordering::Relaxed);
     }
+}
+
+/// Whether there may be a literal in quotes, or between dollars, that are no parameter's.
+pub fn has_literal(body: &[u8]) -> bool {
+    let dollar = |pair: &[u8]| matches!(pair, [b'$', next] if !next.is_ascii_digit());
+    body.contains(&b'\'') || body.windows(2).any(dollar)
 }
 
 #[derive(Debug, Default)]
@@ -86,6 +99,7 @@ impl Interner {
         let statement = Arc::new(Statement {
             id: fresh_id(),
             body: Arc::clone(&identity.body),
+            vector: Arc::clone(&identity.vector),
             retired: AtomicBool::new(false),
         });
         statements.insert(identity, Arc::downgrade(&statement));
@@ -130,6 +144,11 @@ impl Prepared {
             .get_mut(&id)
             .map(|last| *last = uses)
             .is_some()
+    }
+
+    /// Whether the upstream has it.
+    pub fn has(&self, id: u64) -> bool {
+        self.last_use.contains_key(&id)
     }
 
     /// The upstream is being given it; the statement that has to go for it, if one has.
@@ -191,6 +210,21 @@ mod tests {
         let mut alone = identity(b"select 1\0");
         alone.alone = 7;
         assert_ne!(interner.intern(alone).id, b.id);
+    }
+
+    #[test]
+    fn only_literals_take_their_meaning_from_settings() {
+        let interner = Interner::default();
+        let under = |body: &[u8]| {
+            let mut identity = identity(body);
+            identity.vector = Arc::from(&b"ISO, MDY\0"[..]);
+            let statement = interner.intern(identity);
+            assert!(statement.was_read_under(b"ISO, MDY\0"));
+            statement.was_read_under(b"ISO, DMY\0")
+        };
+        assert!(under(b"select $1 + 1\0"));
+        assert!(!under(b"select '1/2/3'::date\0"));
+        assert!(!under(b"select $$1/2/3$$::date\0"));
     }
 
     #[test]

@@ -41,6 +41,17 @@ pub(super) enum Asked<'a> {
     Other,
 }
 
+impl Asked<'_> {
+    /// Whether Postgres reads with a snapshot for it: what follows in its transaction is behind a query then.
+    pub(super) fn takes_snapshot(&self) -> bool {
+        let takes = |step: Step<'_>| matches!(step, Step::Parse { .. } | Step::Bind { .. });
+        match self {
+            Self::Steps(steps) => steps.iter().any(takes),
+            Self::Query(_) | Self::Other => true,
+        }
+    }
+}
+
 /// The messages of one request in order.
 #[derive(Debug, Default, PartialEq, Eq)]
 pub(super) struct Steps<'a> {

@@ -254,6 +254,12 @@ impl Link<'_> {
     ) -> Result<bool, End> {
         match event {
             Event::Nothing => Ok(false),
+            Event::CopyIn(unanswered) => {
+                if let Some(writes) = self.held.writes.as_mut() {
+                    writes.unanswered(unanswered);
+                }
+                Ok(false)
+            }
             Event::Statement => {
                 self.told_locks();
                 Ok(self.statement(body, scratch))
@@ -272,7 +278,8 @@ impl Link<'_> {
                 Ok(false)
             }
             Event::Failed(entries) => {
-                for entry in entries {
+                // The latest first, so that what each has replaced is there again.
+                for entry in entries.into_iter().rev() {
                     self.undo(entry.note);
                 }
                 Ok(false)

@@ -18,6 +18,8 @@ pub(super) struct Context {
     /// Equal ids mean equal contexts; `None` when nothing is cached under these settings.
     pub(super) id: Option<u64>,
     pub(super) switches: Switches,
+    /// See [`State::folding`].
+    pub(super) folding: Box<[u8]>,
     /// The upstream's user.
     user: Box<str>,
     /// Policies may ask for any setting, so that none is neutral.
@@ -74,6 +76,7 @@ impl Context {
             reported,
             id,
             switches,
+            folding: state.folding().into(),
             user: user.into(),
             keyed,
         }

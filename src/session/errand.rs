@@ -82,7 +82,8 @@ impl Errand {
         }
         self.filling.started(Instant::now());
         held.out.buffer().extend_from_slice(&self.frames);
-        held.lease.unnamed = 0;
+        // What it leaves there is nobody's.
+        held.lease.unnamed = u64::MAX;
         let known = Arc::clone(self.filling.known());
         let answered = poll_fn(|cx| held.poll_fill(cx, &mut self.filling)).await;
         match answered {

@@ -206,22 +206,28 @@ impl Link<'_> {
         if meant.work.as_deref().is_some_and(only_commits) {
             self.ask_locks_apart(scratch);
         }
+        let work = meant.work.as_deref().unwrap_or_default();
+        let refusal = refuse::refusal(work, self.rules);
+        let pretended = self.pretended(work);
+        if refusal.is_none() {
+            // Before anything is in doubt: these are requests of their own, whose outcomes say nothing of
+            // what the client's will write.
+            if reads_sequence(work) {
+                self.forget_sequences(scratch);
+            }
+            if pretended.is_none() {
+                self.put_by_name(work, true, scratch);
+            }
+        }
         self.writes(&meant, resolved);
+        if let Some(error) = refusal {
+            return Ok(self.refuse(frame, scratch, error));
+        }
         let Some(work) = meant.work else {
             self.held.lease.unnamed = 0;
             self.held.expect(Kind::Query, Show::Forward, Note::None);
             return Ok(Next::Raw(frame.here()));
         };
-        if let Some(error) = refuse::refusal(&work, self.rules) {
-            return Ok(self.refuse(frame, scratch, error));
-        }
-        if reads_sequence(&work) {
-            self.forget_sequences(scratch);
-        }
-        let pretended = self.pretended(&work);
-        if pretended.is_none() {
-            self.put_by_name(&work, true, scratch);
-        }
         self.held.lease.unnamed = 0;
         if let Some(tag) = pretended {
             // Harmless in and outside of a transaction, and refused in a failed one, as the

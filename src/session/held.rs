@@ -180,6 +180,8 @@ pub(super) struct Held {
     pub(super) sets_lexing: bool,
     /// Something that is not answered yet may change it.
     pub(super) may_change_lexing: bool,
+    /// Something that is not answered yet may change any setting.
+    pub(super) may_set: bool,
     pub(super) turn: Turn,
     /// What it writes, when there is a cache.
     pub(super) writes: Option<Writes>,
@@ -232,6 +234,7 @@ impl Held {
             restyled: false,
             sets_lexing: false,
             may_change_lexing: false,
+            may_set: false,
             turn: Turn::Running,
             writes,
             clocked: Clocked::new(leased),
@@ -302,6 +305,7 @@ impl Held {
     /// The client's first message while nothing is outstanding.
     pub(super) fn begins_request(&mut self) {
         self.may_change_lexing = false;
+        self.may_set = false;
         self.clocked.begins();
         if let Some(writes) = self.writes.as_mut() {
             writes.begins(self.replies.status());
@@ -314,6 +318,7 @@ impl Held {
             self.hide(hidden);
         }
         for statement in work {
+            self.may_set |= statement.may_set();
             self.sets_lexing |= statement.sets_lexing();
             self.may_change_lexing |= statement.sets_lexing();
             self.may_change_lexing |= self.sets_lexing && statement.takes_back();

@@ -277,6 +277,10 @@ impl Session {
         if self.rules.mode == PoolMode::Session {
             held.pins = Pins::session_mode();
         }
+        let first = self.asking.as_ref().and_then(|asking| asking.reason);
+        if let Some(asking) = self.asking.take() {
+            held.asks(asking);
+        }
         let mut link = Link {
             client: &mut self.client,
             held: &mut held,
@@ -286,11 +290,7 @@ impl Session {
             caching: self.caching.as_ref(),
         };
         link.bring_to_settings();
-        let first = self.asking.as_ref().and_then(|asking| asking.reason);
         held.begin(std::mem::take(&mut self.deferred), first);
-        if let Some(asking) = self.asking.take() {
-            held.asks(asking);
-        }
         if self.rules.mode == PoolMode::Session {
             self.registered.handle().pinned(held.pins.mask());
         }

@@ -6,6 +6,7 @@ use super::Session;
 use super::effects;
 use super::link::Link;
 use crate::pool::state::Reported;
+use crate::reason::Reason;
 use crate::wire::frame::{self, FrameError};
 use crate::wire::replies::Show;
 
@@ -83,6 +84,10 @@ impl Link<'_> {
     pub(super) fn report(&mut self, reported: &Arc<Reported>, out: &mut Vec<u8>) {
         if Arc::ptr_eq(reported, &self.state.reported) {
             return;
+        }
+        if let Some(filling) = self.held.filling.as_mut() {
+            // Its key was made of what the client knew until now.
+            filling.spoil(Reason::Settings);
         }
         for (name, value) in reported.iter() {
             if self.state.reported.find(name) != Some(value) {

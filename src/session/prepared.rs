@@ -7,7 +7,7 @@ use super::frontend::{Frame, Next};
 use super::held::{Duplicate, Note};
 use super::link::Link;
 use super::state::{Meant, NAMES_MAX, Named, Reading, State, Unnamed};
-use crate::pool::statements::{Identity, Statement, fresh_id};
+use crate::pool::statements::{Identity, Statement, fresh_id, has_literal};
 use crate::sql::effect::{self, Effect};
 use crate::wire::error::PgError;
 use crate::wire::frame;
@@ -29,11 +29,8 @@ impl Link<'_> {
         (meant, reading): (Meant, Option<Arc<Reading>>),
         scratch: &mut Vec<u8>,
     ) -> Result<Next, End> {
-        if let Some(known) = self.state.statements.get(name) {
+        if let Some((ours, _)) = self.use_named(name, scratch) {
             // Sent under a name that is taken on the upstream too, so that it fails there.
-            let statement = Arc::clone(&known.statement);
-            self.put_on_upstream(&statement, scratch);
-            let ours = statement.name();
             frame::push(scratch, b'P', &[&ours, body]);
             let note = Note::Duplicate(Box::new(Duplicate {
                 ours,
@@ -56,7 +53,7 @@ impl Link<'_> {
             self.held.expect(Kind::Parse, Show::Forward, Note::None);
             return Ok(Next::Raw(frame.body.len() + frame::HEADER_BYTES));
         }
-        let statement = self.pool.statements.intern(self.state.identity(body));
+        let statement = self.pool.statements.intern(self.identity(body));
         let id = statement.id;
         self.held.used.push(Arc::clone(&statement));
         self.held.series.parsed.push(name.into());
@@ -89,6 +86,19 @@ impl Link<'_> {
         self.replaced(frame)
     }
 
+    /// What the upstream is about to parse is shared by.
+    fn identity(&self, body: &[u8]) -> Identity {
+        if self.held.may_set && has_literal(body) {
+            // Nobody knows yet under which settings.
+            return Identity {
+                body: body.into(),
+                vector: Arc::default(),
+                alone: fresh_id(),
+            };
+        }
+        self.state.identity(body)
+    }
+
     fn replaced(&self, frame: &Frame<'_>) -> Result<Next, End> {
         Ok(Next::Replaced(frame.body.len() + frame::HEADER_BYTES))
     }
@@ -100,13 +110,24 @@ impl Link<'_> {
         name: &[u8],
         scratch: &mut Vec<u8>,
     ) -> Option<(Vec<u8>, Meant)> {
-        let named = self.state.statements.get_mut(name)?;
-        if named.statement.is_retired() {
-            named.statement = self.pool.statements.intern(Identity {
-                body: Arc::clone(&named.statement.body),
-                vector: Arc::from(&b"retired"[..]),
+        let named = self.state.statements.get(name)?;
+        let (known, here) = (&named.statement, &self.held.lease.prepared);
+        let identity = if known.is_retired() {
+            Some(Identity {
+                body: Arc::clone(&known.body),
+                vector: self.state.vector(),
                 alone: fresh_id(),
-            });
+            })
+        } else {
+            // One that is parsed here under other settings than it was would mean something else to all who
+            // share it.
+            let anew = !here.has(known.id) && !known.was_read_under(&self.state.folding());
+            anew.then(|| self.identity(&known.body))
+        };
+        let other = identity.map(|identity| self.pool.statements.intern(identity));
+        let named = self.state.statements.get_mut(name)?;
+        if let Some(other) = other {
+            named.statement = other;
         }
         let statement = Arc::clone(&named.statement);
         let meant = named.meant.clone();

@@ -260,8 +260,14 @@ impl Link<'_> {
                 }
             }
         }
-        if meant.work.as_deref().is_some_and(may_commit) {
-            writes.may_commit();
+        if let Some(work) = meant.work.as_deref() {
+            let rolls_back = rolls_back(work);
+            // What stands behind a rollback in the same text commits by itself.
+            if may_commit(work) || rolls_back && work.len() > 1 {
+                writes.may_commit();
+            } else if rolls_back {
+                writes.may_end();
+            }
         }
     }
 
@@ -338,6 +344,12 @@ fn is_conforming(settings: &Settings) -> Option<bool> {
 /// Whether bytes beyond ASCII are what the classifier takes them for (H34).
 pub(super) fn is_readable(text: &[u8], reported: &Reported) -> bool {
     text.is_ascii() || reported.find(b"client_encoding") == Some(b"UTF8")
+}
+
+/// Whether one of the statements ends the transaction block.
+fn rolls_back(work: &[Statement]) -> bool {
+    let ends = |effect: &Effect| matches!(effect, Effect::Rollback { .. });
+    work.iter().flat_map(|s| &s.effects).any(ends)
 }
 
 /// Whether one of the statements may end the transaction block in a commit.

@@ -62,17 +62,17 @@ impl Session {
                 },
                 pool: &self.pool,
             };
-            (clerk.serve(asked), *bytes)
+            (clerk.serve(asked), *bytes, asked.takes_snapshot())
         });
         let plan = plan.map_err(|error| *error);
         self.client.inbox = inbox;
         self.caching = Some(caching);
-        let (mut plan, bytes) = plan?;
+        let (mut plan, bytes, snapshot) = plan?;
         match &mut plan {
             Plan::Answered => {
                 self.client.inbox.advance(bytes);
                 if let Deferred::Begun { read, .. } = &mut self.deferred {
-                    *read = true;
+                    *read |= snapshot;
                 }
             }
             Plan::Upstream(asking) => asking.at = Some(now),
@@ -240,6 +240,10 @@ impl Clerk<'_> {
         let Some((_, types)) = frame::split_cstr(&subject.body) else {
             return upstream(Reason::Protocol);
         };
+        if subject.folded {
+            // The key would say what the text means now.
+            return upstream(Reason::Settings);
+        }
         self.parent = subject.traced.and_then(|traced| traced.parent);
         let query = Query {
             known: &known,

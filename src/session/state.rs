@@ -102,6 +102,8 @@ pub(super) struct Subject {
     pub(super) reading: Option<Arc<Reading>>,
     /// Parse's body behind the name.
     pub(super) body: Arc<[u8]>,
+    /// Its literals were read under other settings than those of the session's context.
+    pub(super) folded: bool,
 }
 
 /// See the module's text.
@@ -148,20 +150,23 @@ impl State {
 
     /// The client's statement of this name, or its unnamed one.
     pub(super) fn subject(&self, name: &[u8]) -> Option<Subject> {
-        let (meant, reading, body) = if name.is_empty() {
+        let (meant, reading, body, folded) = if name.is_empty() {
             let unnamed = self.unnamed.as_ref()?;
             let body = Arc::from(&*unnamed.body);
-            (&unnamed.meant, &unnamed.reading, body)
+            (&unnamed.meant, &unnamed.reading, body, false)
         } else {
             let named = self.statements.get(name)?;
             let body = Arc::clone(&named.statement.body);
-            (&named.meant, &named.reading, body)
+            let context = self.context.as_deref();
+            let folded = context.is_some_and(|now| !named.statement.was_read_under(&now.folding));
+            (&named.meant, &named.reading, body, folded)
         };
         Some(Subject {
             known: meant.known.clone(),
             traced: meant.traced.clone(),
             reading: reading.clone(),
             body,
+            folded,
         })
     }
 
@@ -222,10 +227,17 @@ impl State {
         }
     }
 
-    /// The settings under which the upstream reads literals and names, as bytes to compare (H94).
+    /// The settings that a literal takes its meaning from, once and for all, when its text is parsed.
+    pub(super) fn folding(&self) -> Vec<u8> {
+        let mut folding = Vec::new();
+        self.push_reported(&mut folding);
+        folding
+    }
+
+    /// The settings under which the upstream reads literals and names, as bytes to compare (H94). Begins with
+    /// [`State::folding`].
     pub(super) fn vector(&self) -> Arc<[u8]> {
-        let mut vector = Vec::new();
-        self.push_reported(&mut vector);
+        let mut vector = self.folding();
         let now = self.settings.now();
         if !now.is_empty() {
             for (name, _) in now.iter().filter(|(name, _)| !is_neutral(name)) {

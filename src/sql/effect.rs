@@ -48,6 +48,22 @@ impl Statement {
             })
     }
 
+    /// Whether settings may be others behind it, for the transaction or for longer.
+    pub fn may_set(&self) -> bool {
+        self.hidden.is_some()
+            || self.takes_back()
+            || self.effects.iter().any(|effect| {
+                matches!(
+                    effect,
+                    Effect::Set { .. }
+                        | Effect::SetLocal(_)
+                        | Effect::SetConfig { .. }
+                        | Effect::Reset(_)
+                        | Effect::Execute(_)
+                )
+            })
+    }
+
     /// Whether it takes back what was set before it.
     pub fn takes_back(&self) -> bool {
         self.effects.iter().any(|effect| {

@@ -84,6 +84,8 @@ pub struct Entry<N> {
 pub enum Event<N> {
     /// Nothing it has to act on.
     Nothing,
+    /// A copy from the client begins: so many Syncs, the first of those outstanding, will not be answered.
+    CopyIn(usize),
     /// The statement of this entry's query is done; the entry stays (CommandComplete in a Query).
     Statement,
     /// The entry is answered.
@@ -269,10 +271,7 @@ impl<N> Replies<N> {
                 }
                 _ => self.pop(Kind::Execute, tag),
             },
-            b'G' => {
-                self.copy_in();
-                Ok(Event::Nothing)
-            }
+            b'G' => Ok(Event::CopyIn(self.copy_in())),
             b'T' | b'n' if self.queue.front().is_some_and(|e| e.kind == Kind::Describe) => {
                 self.pop(Kind::Describe, tag)
             }
@@ -348,8 +347,9 @@ impl<N> Replies<N> {
     }
 
     /// In copy-in mode the upstream ignores Sync (protocol manual, "COPY Operations"): those sent
-    /// before the end of the data will not be answered.
-    fn copy_in(&mut self) {
+    /// before the end of the data will not be answered. Their number.
+    fn copy_in(&mut self) -> usize {
+        let all = self.queue.len();
         let end = self
             .queue
             .iter()
@@ -367,6 +367,7 @@ impl<N> Replies<N> {
         } else {
             Phase::CopyIn
         };
+        all - self.queue.len() - usize::from(end.is_some())
     }
 
     fn drop_markers(&mut self) {
@@ -496,7 +497,7 @@ mod tests {
             Kind::Sync,
         ]);
         assert!(r.answer(b'1', b"").is_ok());
-        assert!(r.answer(b'G', b"").is_ok());
+        assert!(matches!(r.answer(b'G', b""), Ok(Event::CopyIn(1))));
         assert!(!r.in_copy());
         assert!(matches!(r.answer(b'C', b""), Ok(Event::Answered(_))));
         assert!(matches!(
@@ -506,7 +507,7 @@ mod tests {
         assert!(r.at_rest());
         // The same, the data sent after it came.
         let mut r = replies(&[Kind::Execute, Kind::Sync]);
-        assert!(r.answer(b'G', b"").is_ok());
+        assert!(matches!(r.answer(b'G', b""), Ok(Event::CopyIn(1))));
         assert!(r.in_copy());
         assert!(r.push(entry(Kind::CopyEnd)).is_some());
         r.push(entry(Kind::Sync));

@@ -165,3 +165,22 @@ fn a_question_that_fails_leaves_nothing_behind() {
     assert!(!ask(&mut writer, &again).failed());
     assert_eq!(reader.value(OTHER), "one!!!!");
 }
+
+/// What the locks told in front of a commit is no word about what comes behind it.
+#[test]
+fn a_transaction_behind_a_commit_in_one_group() {
+    let (_world, mut writer, mut reader) = world(2);
+    writer.run("begin");
+    writer.run("select nothing(1)");
+    let both = [
+        parse("", "commit"),
+        bind("", "", &[]),
+        execute("", 0),
+        parse("", "select hidden(1)"),
+        bind("", "", &[]),
+        execute("", 0),
+        sync(),
+    ];
+    assert!(!ask(&mut writer, &both).failed());
+    assert_eq!(reader.value(OTHER), "one!");
+}

@@ -163,6 +163,14 @@ fn modes_first() -> Vec<Script> {
             "show transaction_isolation",
             "end",
         ]),
+        script("set transaction behind what reads nothing")
+            .round(&[parse("s1", ITEMS), describe_statement("s1")])
+            .round(&[parse("s2", ITEMS), describe_statement("s2")])
+            .query("begin")
+            .round(&[describe_statement("s1")])
+            .round(&[close_statement("s2")])
+            .query("set transaction isolation level repeatable read")
+            .queries(&[ITEMS, "show transaction_isolation", "commit"]),
         script("set transaction first").queries(&[
             "begin",
             "set transaction isolation level repeatable read",

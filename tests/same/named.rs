@@ -69,6 +69,16 @@ fn named() -> Vec<Script> {
             .round(&[bind("", "out2", &[]), execute("", 0)])
             .round(&[bind("", "s2", &["5"]), execute("", 0)])
             .round(&use_s1("1")),
+        script("a name that is closed and given again behind an error")
+            .round(std::slice::from_ref(&add))
+            .round(&[
+                parse("", "select 1/0"),
+                bind("", "", &[]),
+                execute("", 0),
+                close_statement("s1"),
+                parse("s1", "select 'another'"),
+            ])
+            .round(&use_s1("1")),
         script("duplicate Parse")
             .round(std::slice::from_ref(&add))
             .round(&[parse("s1", "select 5")])

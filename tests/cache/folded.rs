@@ -1,0 +1,80 @@
+//! What a literal means is found out when its text is parsed, and for good.
+
+use super::{World, ask, assert_reason};
+use crate::support::wire::{Client, bind, execute, parse, query, sync};
+
+/// The second of January and the first of February.
+const DAYS: [&str; 2] = ["8767", "8797"];
+
+fn text(hint: &str) -> String {
+    format!("{hint} select ('01/02/2024'::date - '2000-01-01'::date) + v from kv where k = 1")
+}
+
+fn named(client: &mut Client, hint: &str) {
+    assert!(!ask(client, &[parse("s", &text(hint)), sync()]).failed());
+}
+
+fn run(client: &mut Client) -> String {
+    let reply = ask(client, &[bind("", "s", &[]), execute("", 0), sync()]);
+    reply.value().unwrap()
+}
+
+/// Another client's settings, when it had an upstream parse what it shares with others, do not reach those.
+#[test]
+fn a_statement_that_is_shared_means_the_same_on_each_upstream() {
+    for hint in ["/* pgweir: nocache */", ""] {
+        let world = World::new(2, "");
+        let (mut one, mut other) = (world.client(), world.client());
+        named(&mut one, hint);
+        one.run("set datestyle = 'ISO, DMY'");
+        // The other upstream has to parse it for this client.
+        let mut holder = world.client();
+        holder.run("begin");
+        holder.run("lock table other");
+        run(&mut one);
+        named(&mut other, hint);
+        assert_eq!(run(&mut other), DAYS[0]);
+        assert_eq!(run(&mut other), DAYS[0]);
+        holder.run("rollback");
+    }
+}
+
+/// Sent together, the text is read under what was set in front of it, and shared with nobody who did not.
+#[test]
+fn a_statement_sent_behind_a_setting_is_not_anybody_elses() {
+    let world = World::new(1, "");
+    let (mut one, mut other) = (world.client(), world.client());
+    let set = query("set datestyle = 'ISO, DMY'");
+    let parse = parse("s", &text("/* pgweir: nocache */"));
+    one.send(&[set, parse, sync()].concat()).unwrap();
+    one.until(b'Z').unwrap();
+    one.until(b'Z').unwrap();
+    named(&mut other, "/* pgweir: nocache */");
+    assert_eq!(run(&mut other), DAYS[0]);
+    assert_eq!(run(&mut one), DAYS[1]);
+}
+
+/// What was parsed under other settings is not what the same text means now, nor the other way round.
+#[test]
+fn an_answer_is_of_a_text_as_it_was_read() {
+    let world = World::new(1, "");
+    let (mut one, mut other) = (world.client(), world.client());
+    named(&mut one, "");
+    one.run("set datestyle = 'ISO, DMY'");
+    assert_eq!(run(&mut one), DAYS[0]);
+    other.run("set datestyle = 'ISO, DMY'");
+    named(&mut other, "");
+    assert_eq!(run(&mut other), DAYS[1]);
+    assert_eq!(run(&mut other), DAYS[1]);
+    assert_eq!(run(&mut one), DAYS[0]);
+    // Without a literal nothing is read in it.
+    ask(
+        &mut one,
+        &[parse("plain", "select v from kv where k = 2"), sync()],
+    );
+    let plain = [bind("", "plain", &[]), execute("", 0), sync()];
+    ask(&mut one, &plain);
+    one.run("set datestyle = 'ISO, MDY'");
+    ask(&mut one, &plain);
+    assert_reason(&ask(&mut one, &plain), "hit");
+}
