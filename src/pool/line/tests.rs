@@ -184,7 +184,9 @@ async fn wander(pool: Arc<Pool>, mut rng: fastrand::Rng) {
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_storm_leaves_the_line_in_order() {
     let (_pools, pool) = pool(server(4).await, "pool.size_max = 3\npool.pins_max = 2");
-    let mut rng = fastrand::Rng::new();
+    let seed = fastrand::u64(..);
+    eprintln!("seed {seed}");
+    let mut rng = fastrand::Rng::with_seed(seed);
     let clients: Vec<_> = (0..12)
         .map(|_| tokio::spawn(wander(Arc::clone(&pool), rng.fork())))
         .collect();
