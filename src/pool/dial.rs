@@ -150,38 +150,6 @@ pub async fn open(
     }
 }
 
-/// Opens a connection to the first address of a host that answers, by `sslmode` alone; `allow` is
-/// in clear, as only the login can tell that TLS is wanted.
-///
-/// # Errors
-/// That of the last address, or [`ConnectError::TimedOut`].
-pub async fn dial(
-    host: &Host,
-    connector: &Connector,
-    timeout: Duration,
-) -> Result<(Stream, Address), ConnectError> {
-    let attempt = async {
-        let mut last = None;
-        for address in resolve(host).await? {
-            for encryption in attempts(connector.mode(), &address) {
-                match open(host, &address, connector, *encryption).await {
-                    Ok(stream) => return Ok((stream, address)),
-                    Err(error) => last = Some(error),
-                }
-            }
-        }
-        let place = Place(host, None).to_string();
-        Err(last.unwrap_or_else(|| ConnectError::protocol(&place, "no address")))
-    };
-    let timed_out = |_elapsed| ConnectError::TimedOut {
-        place: Place(host, None).to_string(),
-        after: timeout,
-    };
-    tokio::time::timeout(timeout, attempt)
-        .await
-        .map_err(timed_out)?
-}
-
 /// What to try in turn at an address (libpq: the table under `sslmode`). A later attempt is only
 /// worth it after a failure that has to do with TLS.
 pub(super) fn attempts(mode: SslMode, address: &Address) -> &'static [Encryption] {

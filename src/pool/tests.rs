@@ -12,7 +12,7 @@ use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
 use tokio::net::TcpListener;
 
 use super::control::{Control, control};
-use super::dial::{self, Address};
+use super::dial::Address;
 use super::upstream::{ConnectError, Credential, Login, Upstream, connect, first_of};
 use crate::config::{
     ChannelBinding, Host, Secret, SessionAttrs, SslMode, SslNegotiation, Target, UpstreamTls,
@@ -424,10 +424,6 @@ async fn controls(postgres: &Postgres) {
         .await
         .unwrap_err();
     assert_eq!(error.sqlstate(), "28P01");
-
-    let connector = Connector::new(&target.tls).unwrap();
-    let dialled = dial::dial(&target.hosts[0], &connector, Duration::from_secs(5)).await;
-    assert!(dialled.unwrap().0.is_tls());
 }
 
 /// An upstream that has refused a password is not shown it once more, and in another way.
