@@ -242,3 +242,27 @@ fn a_large_text_in_pieces() {
     assert_eq!(reply.value(), Some((3 * MIB).to_string()));
     proxy.stop();
 }
+
+/// A session keeps 64 MiB of statements.
+#[test]
+fn statements_have_a_limit_of_bytes() {
+    let postgres = Postgres::start();
+    let proxy = Proxy::configured(postgres.address, "cache.level = \"ryw\"\n");
+    let mut client = proxy.client();
+    let text = format!("select 1 -- {}", "x".repeat(1_000_000));
+    let mut prepare = |name: usize| {
+        let frames = [parse(&format!("s{name}"), &text), sync()].concat();
+        client.send(&frames).unwrap();
+        client.until(b'Z').unwrap()
+    };
+    let refused = (0..100).map(&mut prepare).enumerate();
+    let (kept, refused) = { refused }.find(|(_, reply)| reply.failed()).unwrap();
+    assert_eq!((kept, &*refused.sqlstate()), (68, "53400"));
+    client.run("deallocate s0");
+    client.run("deallocate s1");
+    let frames = [parse("again", "select 1"), sync()].concat();
+    client.send(&frames).unwrap();
+    assert!(!client.until(b'Z').unwrap().failed());
+    assert_eq!(client.value("select 'still here'"), "still here");
+    proxy.stop();
+}

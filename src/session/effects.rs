@@ -1,7 +1,8 @@
 //! What statements that were executed do to the session (H98: executed, not sent).
 
 use super::held::Held;
-use super::state::{NAMES_MAX, State};
+use super::names::NAMES_MAX;
+use super::state::State;
 use crate::pool::state::{IN_PARTS, Setting, Settings};
 use crate::sql::effect::{Effect, Hidden, SessionState, Statement, Value};
 

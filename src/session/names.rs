@@ -4,7 +4,25 @@ use std::collections::HashMap;
 
 use foldhash::fast::RandomState;
 
-type Table<V> = HashMap<Box<[u8]>, V, RandomState>;
+/// Named statements and named portals a client may have at a time. Real applications have hundreds;
+/// the limit keeps one that never closes any from taking all memory.
+pub(super) const NAMES_MAX: usize = 20_000;
+
+/// And how long they may be together, names and texts: one of three kilobytes each, on average.
+const BYTES_MAX: usize = 64 << 20;
+
+/// What has a name.
+pub(super) trait Named {
+    /// How long it is, without its name.
+    fn bytes(&self) -> usize;
+}
+
+#[derive(Debug)]
+struct Table<V> {
+    values: HashMap<Box<[u8]>, V, RandomState>,
+    /// Of all of them, names included.
+    bytes: usize,
+}
 
 /// A table by name that is not there as long as it is empty.
 #[derive(Debug)]
@@ -16,13 +34,14 @@ impl<V> Default for Names<V> {
     }
 }
 
-impl<V> Names<V> {
+impl<V: Named> Names<V> {
     pub(super) fn get(&self, name: &[u8]) -> Option<&V> {
-        self.0.as_ref()?.get(name)
+        self.0.as_ref()?.values.get(name)
     }
 
+    /// What is changed keeps its length.
     pub(super) fn get_mut(&mut self, name: &[u8]) -> Option<&mut V> {
-        self.0.as_mut()?.get_mut(name)
+        self.0.as_mut()?.values.get_mut(name)
     }
 
     pub(super) fn contains_key(&self, name: &[u8]) -> bool {
@@ -30,22 +49,42 @@ impl<V> Names<V> {
     }
 
     pub(super) fn len(&self) -> usize {
-        self.0.as_ref().map_or(0, |table| table.len())
+        self.0.as_ref().map_or(0, |table| table.values.len())
     }
 
+    /// Names and what they stand for.
+    pub(super) fn bytes(&self) -> usize {
+        self.0.as_ref().map_or(0, |table| table.bytes)
+    }
+
+    /// There must not be more of them.
+    pub(super) fn is_full(&self) -> bool {
+        self.len() >= NAMES_MAX || self.bytes() >= BYTES_MAX
+    }
+
+    /// Takes the place of what had that name.
     pub(super) fn insert(&mut self, name: Box<[u8]>, value: V) {
-        self.0.get_or_insert_default().insert(name, value);
+        self.remove(&name);
+        self.insert_new(name, value);
     }
 
     /// Unless there is one of that name.
     pub(super) fn insert_new(&mut self, name: Box<[u8]>, value: V) {
-        self.0.get_or_insert_default().entry(name).or_insert(value);
+        if self.contains_key(&name) {
+            return;
+        }
+        let table = self.0.get_or_insert_default();
+        table.bytes += name.len() + value.bytes();
+        table.values.insert(name, value);
     }
 
     pub(super) fn remove(&mut self, name: &[u8]) -> Option<V> {
         let table = self.0.as_mut()?;
-        let removed = table.remove(name);
-        if table.is_empty() {
+        let removed = table.values.remove(name);
+        if let Some(value) = &removed {
+            table.bytes -= name.len() + value.bytes();
+        }
+        if table.values.is_empty() {
             self.0 = None;
         }
         removed
@@ -56,6 +95,49 @@ impl<V> Names<V> {
     }
 
     pub(super) fn values_mut(&mut self) -> impl Iterator<Item = &mut V> {
-        self.0.iter_mut().flat_map(|table| table.values_mut())
+        self.0
+            .iter_mut()
+            .flat_map(|table| table.values.values_mut())
+    }
+}
+
+impl<V> Default for Table<V> {
+    fn default() -> Self {
+        Self {
+            values: HashMap::default(),
+            bytes: 0,
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    impl Named for usize {
+        fn bytes(&self) -> usize {
+            *self
+        }
+    }
+
+    #[test]
+    fn it_is_full_by_number_and_by_length() {
+        let mut names = Names::<usize>::default();
+        for name in 0..NAMES_MAX {
+            assert!(!names.is_full(), "{name}");
+            names.insert(name.to_string().into_bytes().into(), 1);
+        }
+        assert!(names.is_full());
+        names.remove(b"0");
+        assert!(!names.is_full());
+        names.clear();
+        names.insert(b"long".as_slice().into(), BYTES_MAX);
+        assert!(names.is_full());
+        // In its place, and not a second time.
+        names.insert(b"long".as_slice().into(), 3);
+        names.insert_new(b"long".as_slice().into(), BYTES_MAX);
+        assert_eq!((names.len(), names.bytes()), (1, 7));
+        names.remove(b"long");
+        assert_eq!((names.len(), names.bytes()), (0, 0));
     }
 }

@@ -6,7 +6,7 @@ use super::end::End;
 use super::frontend::{Frame, Next};
 use super::held::{Duplicate, Note};
 use super::link::Link;
-use super::state::{Meant, NAMES_MAX, Named, Reading, State, Unnamed};
+use super::state::{Meant, Named, Reading, State, Unnamed};
 use crate::pool::statements::{Identity, Statement, fresh_id, has_literal};
 use crate::sql::effect::{self, Effect};
 use crate::wire::error::PgError;
@@ -39,10 +39,12 @@ impl Link<'_> {
             self.held.expect(Kind::Parse, Show::Forward, note);
             return self.replaced(frame);
         }
-        if self.state.statements.len() >= NAMES_MAX {
+        let statements = &self.state.statements;
+        if statements.is_full() {
+            let (count, mib) = (statements.len(), statements.bytes() >> 20);
             let error = PgError::error(
                 &trouble::TOO_MANY_STATEMENTS,
-                format!("this session has {NAMES_MAX} prepared statements already"),
+                format!("this session has {count} prepared statements already, of {mib} MiB"),
             );
             return Ok(self.refuse(frame, scratch, error));
         }

@@ -22,7 +22,7 @@ use super::outbox::Outbox;
 use super::plan::{Asking, Complaints, Foreseen, Plan, Waited, upstream};
 use super::reading::{is_readable, shaped};
 use super::shapes::Known;
-use super::state::{Meant, NAMES_MAX, Reading};
+use super::state::{Meant, Reading};
 use super::traced;
 use crate::cache::entry::Entry;
 use crate::cache::rules::Hint;
@@ -187,7 +187,7 @@ impl Clerk<'_> {
             return upstream(Reason::Protocol);
         };
         let statements = &self.desk.state.statements;
-        if !name.is_empty() && (statements.contains_key(name) || statements.len() >= NAMES_MAX) {
+        if !name.is_empty() && (statements.contains_key(name) || statements.is_full()) {
             return upstream(Reason::Protocol);
         }
         if !is_readable(text, &self.desk.state.reported) {

@@ -3,7 +3,7 @@
 use std::sync::Arc;
 
 use super::context::Context;
-use super::names::Names;
+use super::names::{self, Names};
 use super::neutral::{REPORTED, is_neutral};
 use super::settings::Staged;
 use super::shapes::Known;
@@ -72,16 +72,25 @@ pub(super) struct Reading {
     pub(super) hint: Option<Hint>,
 }
 
-/// Named statements and named portals a client may have at a time. Real applications have hundreds;
-/// the limit keeps one that never closes any from taking all memory.
-pub(super) const NAMES_MAX: usize = 20_000;
-
 /// A named statement of the client's.
 #[derive(Clone, Debug)]
 pub(super) struct Named {
     pub(super) statement: Arc<Statement>,
     pub(super) meant: Meant,
     pub(super) reading: Option<Arc<Reading>>,
+}
+
+impl names::Named for Named {
+    fn bytes(&self) -> usize {
+        self.statement.body.len()
+    }
+}
+
+/// Of a portal only what its statement means is kept, which is the statement's.
+impl names::Named for Meant {
+    fn bytes(&self) -> usize {
+        0
+    }
 }
 
 /// The unnamed statement: it outlives Sync, and ends with the next one or a simple Query.
@@ -183,10 +192,10 @@ impl State {
     pub(super) fn bind(&mut self, portal: &[u8], meant: Meant) {
         if portal.is_empty() {
             self.portal = meant;
-        } else if self.portals.len() < NAMES_MAX {
-            self.portals.insert(portal.into(), meant);
-        } else {
+        } else if self.portals.is_full() {
             self.portals.remove(portal);
+        } else {
+            self.portals.insert(portal.into(), meant);
         }
     }
 

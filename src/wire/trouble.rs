@@ -129,9 +129,9 @@ troubles! {
     WOULD_PIN = "PW0402", "0A000",
         "this statement makes session state (...) that would hold on to an upstream connection",
         "Set pool.pin = \"pin\", or use a pool in session mode.";
-    /// A session with too many prepared statements.
+    /// A session with too many prepared statements, or too long ones.
     TOO_MANY_STATEMENTS = "PW0403", "53400",
-        "this session has N prepared statements already",
+        "this session has N prepared statements already, of M MiB",
         "Close statements that are no longer needed.";
     /// The upstream connection broke while it was in use.
     UPSTREAM_LOST = "PW0404", "08006",
