@@ -309,7 +309,11 @@ impl Open for Upstream {
                 }
                 other => other?,
             };
-            login.minor.store(minor, Ordering::Relaxed);
+            if login.minor.swap(minor, Ordering::Relaxed) != minor {
+                // Or it only broke off the first attempt: there is no telling these apart, and all that is
+                // lost is the longer cancel key.
+                tracing::info!(upstream = %place, "protocol 3.2 was not answered: 3.0 from now on");
+            }
             check_attributes(&mut wire, &session, wanted).await?;
             let stream = match wire.into_stream().await {
                 // An administrator ended all sessions there were, this one among them: all who wait would be
