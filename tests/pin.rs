@@ -100,6 +100,33 @@ fn listen() {
     assert!(notification.0[0].body.ends_with(b"c\0hello\0"));
 }
 
+/// In a way that only the server understands. What is reset comes back when that is rolled back.
+#[test]
+fn settings() {
+    let world = World::new();
+    let make = "select set_config('app.x', 'a' || 'b', false)";
+    let keep = [
+        "begin; reset all; rollback",
+        "begin",
+        "savepoint s",
+        "reset all",
+        "rollback to s",
+        "commit",
+    ];
+    world.check(make, &keep, "reset all");
+    world.check(make, &[], "begin; reset all; commit");
+    // Without a word of it: a query is one transaction.
+    let (mut client, mut other) = (world.proxy.client(), world.proxy.client());
+    client.run(make);
+    other.send(&query("show app.x")).unwrap();
+    let failed = client.query("reset all; select 1 / 0").unwrap();
+    assert_eq!(failed.sqlstate(), "22012");
+    assert_eq!(client.value("show app.x"), "ab");
+    assert!(!other.has_answer());
+    drop(client);
+    assert_ne!(other.until(b'Z').unwrap().value().as_deref(), Some("ab"));
+}
+
 #[test]
 fn advisory_locks() {
     let world = World::new();

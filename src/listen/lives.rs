@@ -112,7 +112,7 @@ impl Door {
             Err(error) => return Box::pin(self.turned_down(login, error.into())).await,
         };
         let handle = registered.handle();
-        let (effect, last_call) = match self.effect(&mut login, &found.pool, handle).await {
+        let effect = match self.effect(&mut login, &found.pool, handle).await {
             Ok(effect) => effect,
             Err(End::Refused(refused)) => {
                 found.pool.metrics.errors.count_frames(&refused.frame);
@@ -125,32 +125,27 @@ impl Door {
         let caching = self.caching.as_ref();
         let caching = caching.map(|shared| shared.join(&found.pool, names()));
         let client = (login.stream, login.pending);
-        let session = Session::open(client, effect, (found, caching), registered);
-        if last_call {
-            session.drain();
-        }
         Some(Alive {
-            session,
+            session: Session::open(client, effect, (found, caching), registered),
             counted,
             running,
         })
     }
 
-    /// What the client's parameters come to, and whether it is told to go as soon as it is in: known for
-    /// all but the first of a kind, once its database is not paused.
+    /// What the client's parameters come to: known for all but the first of a kind, once its database is
+    /// not paused.
     async fn effect(
         &self,
         login: &mut Login,
         pool: &Arc<Pool>,
         handle: &Arc<Handle>,
-    ) -> Result<(Effect, bool), End> {
+    ) -> Result<Effect, End> {
         let valve = self.pools.valve(&login.database);
         if valve.is_paused() {
             Box::pin(wait_for_resume(&valve, &mut login.stream, handle)).await?;
         }
-        let last_call = self.last_call.load(Ordering::Acquire);
         if let Some(effect) = known_effect(pool, &login.settings) {
-            return Ok((effect, last_call));
+            return Ok(effect);
         }
         handle.waits(Waits::Queue);
         let effect = tokio::select! {
@@ -162,10 +157,7 @@ impl Door {
             effect = Box::pin(effect_of(pool, &login.settings)) => effect,
         };
         handle.waits(Waits::No);
-        match effect {
-            Ok(effect) => Ok((effect, last_call)),
-            Err(refused) => Err(End::Refused(Box::new(refused))),
-        }
+        effect.map_err(|refused| End::Refused(Box::new(refused)))
     }
 
     /// The end of a client that has logged in, and for whom there is no session.
@@ -277,9 +269,15 @@ impl Door {
         let who = Who::new(&login.stream, (user, database), purpose, name);
         let no_key =
             |_unspecified| PgError::fatal(&trouble::NO_RANDOM, "no random bytes for a cancel key");
-        self.registry
+        let registered = self
+            .registry
             .enter(login.minor >= 2, who, Some(login.peer))
-            .map_err(no_key)
+            .map_err(no_key)?;
+        // Whoever drains says so first and then looks at all who are registered: nobody is missed.
+        if purpose != Purpose::Console && self.last_call.load(Ordering::Acquire) {
+            registered.handle().raise(DRAIN);
+        }
+        Ok(registered)
     }
 
     /// Tells a client that has logged in why there is no session for it.

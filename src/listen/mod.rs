@@ -332,9 +332,10 @@ impl Door {
         tokio::spawn(async move {
             let told = greet::turn_away(tcp, &door.tls, error);
             let cancel = tokio::time::timeout(TURNED_AWAY_TIMEOUT, told).await;
-            drop(permit);
             if let Ok(Some(Greeting::Cancel { pid, key, stream })) = cancel {
-                if let Ok(_permit) = door.cancels.acquire().await {
+                // It keeps its place until its turn comes: nothing else limits those who wait for that.
+                if let Ok(_turn) = door.cancels.acquire().await {
+                    drop(permit);
                     door.cancel(pid, &key).await;
                 }
                 drop(stream);
@@ -410,3 +411,47 @@ impl Door {
 
 /// Connections that wait to be accepted: as many as the system allows.
 const BACKLOG: u32 = 4096;
+
+#[cfg(test)]
+mod tests {
+    use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
+
+    use super::*;
+    use crate::config::{Environment, Flags, load};
+    use crate::wire::startup::encode_cancel;
+
+    /// Anybody can send cancel requests, and those who are too many are not counted.
+    #[tokio::test]
+    async fn cancels_of_those_who_are_turned_away_have_a_limit_too() {
+        let url = "postgres://u:p@127.0.0.1:1/main".to_owned();
+        let env: Environment = [("PGWEIR_UPSTREAM".to_owned(), url)].into();
+        let loaded = load(&Flags::default(), &env).unwrap();
+        let (door, _orders) = Door::new(&loaded).unwrap();
+        let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+        let come = async || {
+            let address = listener.local_addr().unwrap();
+            let mut client = TcpStream::connect(address).await.unwrap();
+            client.write_all(&encode_cancel(1, &[7; 4])).await.unwrap();
+            let (tcp, peer) = listener.accept().await.unwrap();
+            door.turn_away(tcp, peer, PgError::fatal("53300", "too many"));
+            client
+        };
+        // Nobody's turn comes.
+        let turns = u32::try_from(CANCELS_MAX).unwrap();
+        let turns = door.cancels.acquire_many(turns).await.unwrap();
+        let mut waiting = Vec::new();
+        for _ in 0..TURNED_AWAY_MAX {
+            waiting.push(come().await);
+        }
+        let free = Arc::clone(&door.turned_away).acquire_owned();
+        let free = tokio::time::timeout(Duration::from_millis(300), free).await;
+        assert!(free.is_err(), "one that waits has left its place");
+        // A reset is an end as well.
+        let told = come().await.read(&mut [0]).await;
+        assert_eq!(told.unwrap_or(0), 0);
+        drop(turns);
+        for mut client in waiting {
+            assert_eq!(client.read(&mut [0]).await.unwrap(), 0);
+        }
+    }
+}

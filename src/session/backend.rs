@@ -368,11 +368,9 @@ impl Link<'_> {
         }
         if status == Status::Idle {
             if failed {
-                self.state.settings.rollback();
-                self.held.settings.rollback();
+                effects::rollback(self.held, self.state);
             } else {
-                self.state.settings.commit();
-                self.held.settings.commit();
+                effects::commit(self.held, self.state);
             }
             self.state.portals.clear();
             if std::mem::take(&mut self.held.changed_catalog) {

@@ -77,13 +77,11 @@ fn apply(held: &mut Held, state: &mut State, effect: &Effect, tag: &[u8]) {
         Effect::Ddl => held.changed_catalog = true,
         Effect::Roles => held.changed_roles = true,
         Effect::Commit { .. } if tag.starts_with(b"COMMIT") => {
-            state.settings.commit();
-            held.settings.commit();
+            commit(held, state);
             ask(held);
         }
         Effect::Commit { .. } | Effect::Rollback { .. } => {
-            state.settings.rollback();
-            held.settings.rollback();
+            rollback(held, state);
             ask(held);
         }
         Effect::PrepareTransaction(gid) => {
@@ -100,6 +98,7 @@ fn apply(held: &mut Held, state: &mut State, effect: &Effect, tag: &[u8]) {
             held.settings.savepoint(name);
         }
         Effect::RollbackTo(name) => {
+            held.pins.rollback();
             if !state.settings.rollback_to(name) || !held.settings.rollback_to(name) {
                 held.pins.add(SessionState::Setting);
             }
@@ -114,6 +113,20 @@ fn apply(held: &mut Held, state: &mut State, effect: &Effect, tag: &[u8]) {
         | Effect::Execute(_)
         | Effect::ReadsSequence => {}
     }
+}
+
+/// The transaction, explicit or implicit, committed.
+pub(super) fn commit(held: &mut Held, state: &mut State) {
+    state.settings.commit();
+    held.settings.commit();
+    held.pins.commit();
+}
+
+/// It rolled back.
+pub(super) fn rollback(held: &mut Held, state: &mut State) {
+    state.settings.rollback();
+    held.settings.rollback();
+    held.pins.rollback();
 }
 
 /// What was set in parts has come to this, which is what other upstreams have to be brought to.
@@ -165,7 +178,7 @@ fn reset_all(held: &mut Held, state: &mut State) {
             }
         }
     });
-    held.pins.remove(SessionState::Setting);
+    held.pins.reset_settings();
 }
 
 /// `DISCARD ALL` really ran on the upstream.
@@ -173,8 +186,7 @@ fn discard_all(held: &mut Held, state: &mut State) {
     state.discard_all();
     held.settings.change(|s| *s = Settings::default());
     // It stands outside of any transaction: what fails behind it in a pipeline does not undo it.
-    state.settings.commit();
-    held.settings.commit();
+    commit(held, state);
     held.lease.prepared.clear();
     held.by_name.clear();
     held.lease.unnamed = 0;

@@ -114,11 +114,6 @@ enum Rare {
 }
 
 impl Session {
-    /// The process is stopping: the session ends as soon as it is idle.
-    pub fn drain(&self) {
-        self.registered.handle().raise(DRAIN);
-    }
-
     /// What others see of it.
     pub(crate) fn handle(&self) -> &Arc<Handle> {
         self.registered.handle()

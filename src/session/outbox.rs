@@ -41,6 +41,16 @@ impl Queue {
         self.sent = 0;
     }
 
+    /// Lets go of what is written. A peer that always has something left to take would otherwise have
+    /// the queue grow by all that it is ever sent. Only what is less than that is moved, and not for
+    /// little: so each byte is moved once at most.
+    fn compact(&mut self) {
+        if self.sent >= BACKLOG_BYTES_MAX && self.sent >= self.data.len() - self.sent {
+            self.data.drain(..self.sent);
+            self.sent = 0;
+        }
+    }
+
     fn borrow() -> Box<Self> {
         LAST.take().unwrap_or_else(Self::spare)
     }
@@ -143,7 +153,10 @@ impl Outbox {
             && let Some(rest) = queue.data.get(queue.sent..)
             && !rest.is_empty()
         {
-            let count = ready!(Pin::new(&mut *io).poll_write(cx, rest))?;
+            let Poll::Ready(count) = Pin::new(&mut *io).poll_write(cx, rest)? else {
+                queue.compact();
+                return Poll::Pending;
+            };
             if count == 0 {
                 return Poll::Ready(Err(io::ErrorKind::WriteZero.into()));
             }
@@ -175,5 +188,68 @@ impl Drop for Outbox {
         if let Some(queue) = self.queue.take() {
             queue.give_back();
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// Takes a little each time it is asked, and then has no room.
+    struct Slow {
+        room: usize,
+        taken: Vec<u8>,
+    }
+
+    impl AsyncWrite for Slow {
+        fn poll_write(
+            mut self: Pin<&mut Self>,
+            _: &mut Context<'_>,
+            bytes: &[u8],
+        ) -> Poll<io::Result<usize>> {
+            let count = bytes.len().min(self.room);
+            if count == 0 {
+                return Poll::Pending;
+            }
+            self.room -= count;
+            self.taken.extend_from_slice(&bytes[..count]);
+            Poll::Ready(Ok(count))
+        }
+
+        fn poll_flush(self: Pin<&mut Self>, _: &mut Context<'_>) -> Poll<io::Result<()>> {
+            Poll::Ready(Ok(()))
+        }
+
+        fn poll_shutdown(self: Pin<&mut Self>, _: &mut Context<'_>) -> Poll<io::Result<()>> {
+            Poll::Ready(Ok(()))
+        }
+    }
+
+    /// A result far larger than the backlog, to a peer that never takes all that is there.
+    #[test]
+    fn a_peer_that_lags_behind_all_the_time_does_not_fill_the_memory() {
+        let mut cx = Context::from_waker(std::task::Waker::noop());
+        let (mut out, mut sent) = (Outbox::default(), Vec::new());
+        let (mut slow, mut most) = (
+            Slow {
+                room: 0,
+                taken: Vec::new(),
+            },
+            0,
+        );
+        for step in 0..1_000_u32 {
+            if out.has_room() {
+                let chunk = step.to_le_bytes().repeat(4 * 1024);
+                out.send(&mut slow, &mut cx, &chunk).unwrap();
+                sent.extend_from_slice(&chunk);
+            }
+            slow.room = 10_000;
+            assert!(out.poll_drain(&mut slow, &mut cx).is_pending());
+            most = most.max(out.queue().data.capacity());
+        }
+        slow.room = usize::MAX;
+        assert!(out.poll_drain(&mut slow, &mut cx).is_ready());
+        assert!(slow.taken == sent);
+        assert!(most <= 4 * BACKLOG_BYTES_MAX, "{most} bytes");
     }
 }

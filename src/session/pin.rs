@@ -3,6 +3,10 @@
 use crate::sql::effect::SessionState;
 
 /// The reasons that hold a session to its upstream. Most can be asked for: [`PROBE`].
+#[expect(
+    clippy::struct_excessive_bools,
+    reason = "each is a fact of its own, and any of them may hold with any other"
+)]
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub(super) struct Pins {
     reasons: u16,
@@ -10,6 +14,8 @@ pub(super) struct Pins {
     pub(super) ask: bool,
     /// The lease has been told.
     pub(super) settled: bool,
+    /// All settings were reset, which a rollback takes back.
+    resets: bool,
 }
 
 /// Asks an upstream for what is left of the states that can be asked for; one row, one bit mask as
@@ -71,11 +77,13 @@ impl Pins {
             reasons: SESSION_MODE,
             ask: false,
             settled: true,
+            resets: false,
         }
     }
 
     /// A statement made this state.
     pub(super) fn add(&mut self, state: SessionState) {
+        self.resets &= state != SessionState::Setting;
         if self.reasons & bit(state) == 0 {
             tracing::debug!(reason = state.as_str(), "session pinned to its upstream");
             self.reasons |= bit(state);
@@ -89,10 +97,28 @@ impl Pins {
         self.ask = true;
     }
 
+    /// `RESET ALL`: settings are no reason any more, if the transaction commits.
+    pub(super) fn reset_settings(&mut self) {
+        self.resets = true;
+    }
+
+    /// The transaction, explicit or implicit, committed.
+    pub(super) fn commit(&mut self) {
+        if std::mem::take(&mut self.resets) {
+            self.remove(SessionState::Setting);
+        }
+    }
+
+    /// It rolled back, perhaps to a savepoint only: whether that was before, nobody has kept.
+    pub(super) fn rollback(&mut self) {
+        self.resets = false;
+    }
+
     /// `DISCARD ALL` and the like: gone is every state that it ends.
     pub(super) fn clear(&mut self) {
         self.reasons &= SESSION_MODE | LASTING.into_iter().map(bit).fold(0, |all, bit| all | bit);
         self.ask = false;
+        self.resets = false;
     }
 
     pub(super) fn has(&self, state: SessionState) -> bool {
@@ -148,6 +174,23 @@ mod tests {
         pins.remove(SessionState::Sequence);
         assert!(pins.is_empty() && !pins.worth_asking());
         assert!(!Pins::session_mode().is_empty());
+    }
+
+    #[test]
+    fn settings_are_reset_when_that_commits() {
+        let mut pins = Pins::default();
+        pins.add(SessionState::Setting);
+        pins.reset_settings();
+        pins.rollback();
+        pins.commit();
+        assert!(pins.has(SessionState::Setting));
+        pins.reset_settings();
+        pins.add(SessionState::Setting);
+        pins.commit();
+        assert!(pins.has(SessionState::Setting));
+        pins.reset_settings();
+        pins.commit();
+        assert!(pins.is_empty());
     }
 
     #[test]

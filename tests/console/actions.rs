@@ -361,6 +361,31 @@ fn who_has_only_logged_in_is_told_too() {
     }
 }
 
+/// Accepted before the end began, and in only when all who were there had been told of it.
+#[test]
+fn who_logs_in_late_is_told_too() {
+    let postgres = Postgres::start();
+    let proxy = || start(&postgres, "pool.mode = \"session\"\n");
+    for (pause, replication) in [(false, "true"), (true, "false")] {
+        let proxy = proxy();
+        let (mut admin, mut idle) = (console(&proxy), proxy.client());
+        let mut late = Client::open(proxy.address).unwrap();
+        if pause {
+            admin.run("PAUSE");
+        }
+        admin.run("SHUTDOWN WAIT_FOR_SERVERS");
+        assert_eq!(idle.until(b'E').unwrap().sqlstate(), "57P01");
+        let settings = [
+            ("user", "postgres"),
+            ("database", "postgres"),
+            ("replication", replication),
+        ];
+        late.send(&startup((3, 0), &settings)).unwrap();
+        while late.next().is_ok() {}
+        proxy.ended();
+    }
+}
+
 /// In line to try its settings on an upstream, before it is greeted.
 #[test]
 fn who_logs_in_with_settings_may_leave_the_line() {
