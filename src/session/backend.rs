@@ -277,7 +277,15 @@ impl Link<'_> {
                 }
                 Ok(false)
             }
-            Event::Failed(entries) => {
+            Event::Failed(mut entries) => {
+                if let Some(failed) = entries.first_mut() {
+                    // A Parse that fails has dropped the unnamed statement first; one that is skipped has not.
+                    if let Note::Unnamed { before, .. } = &mut failed.note {
+                        *before = None;
+                    }
+                    // Which of those that were to come and go is there now, nobody knows.
+                    self.held.lease.unnamed = u64::MAX;
+                }
                 // The latest first, so that what each has replaced is there again.
                 for entry in entries.into_iter().rev() {
                     self.undo(entry.note);

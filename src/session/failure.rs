@@ -41,7 +41,8 @@ impl Link<'_> {
                 Note::None
                 | Note::Running { .. }
                 | Note::Parsed { .. }
-                | Note::Unnamed
+                | Note::Unnamed { .. }
+                | Note::Bound(_)
                 | Note::Ours { .. }
                 | Note::ByName { .. }
                 | Note::Evicted { .. }

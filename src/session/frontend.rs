@@ -132,7 +132,10 @@ impl Link<'_> {
             body,
             whole: bytes.len() >= header.bytes,
         };
-        if !frame.whole && header.tag != b'd' {
+        // What stands behind an error does nothing: not up there, so not here either.
+        let ignored = self.held.replies.ignores()
+            && matches!(header.tag, b'P' | b'B' | b'D' | b'E' | b'C' | b'Q' | b'F');
+        if !frame.whole && header.tag != b'd' && !ignored {
             let wanted = looked_at(header.bytes);
             if bytes.len() < wanted {
                 self.held.onward.need = wanted;
@@ -143,7 +146,11 @@ impl Link<'_> {
             self.held.series.begin();
             self.held.begins_request();
         }
-        let next = self.handle(&frame, scratch)?;
+        let next = if ignored {
+            Next::Raw(frame.here())
+        } else {
+            self.handle(&frame, scratch)?
+        };
         if !matches!(next, Next::Wait) {
             let raw = bytes.get(..frame.here()).unwrap_or_default();
             self.held.series.note(header.tag, raw);
@@ -303,8 +310,12 @@ impl Link<'_> {
             // Too large to be kept, so it cannot be made again elsewhere.
             self.held.pins.add(effect::SessionState::Prepared);
         }
-        self.held.lease.unnamed = self.state.parse_unnamed(kept, meant, reading);
-        self.held.expect(Kind::Parse, Show::Forward, Note::Unnamed);
+        let may_be_skipped = self.held.replies.is_unsynced();
+        let before = self.state.unnamed.take_if(|_| may_be_skipped);
+        let id = self.state.parse_unnamed(kept, meant, reading);
+        self.held.lease.unnamed = id;
+        let note = Note::Unnamed { id, before };
+        self.held.expect(Kind::Parse, Show::Forward, note);
         Ok(Next::Raw(frame.here()))
     }
 
@@ -333,7 +344,8 @@ impl Link<'_> {
     }
 
     fn bound(&mut self, portal: &[u8], mut meant: Meant, values: &[u8], whole: bool) {
-        self.held.expect(Kind::Bind, Show::Forward, Note::None);
+        let note = Note::Bound(portal.into());
+        self.held.expect(Kind::Bind, Show::Forward, note);
         if let Some(statements) = meant.work.as_deref() {
             // Functions may already run when the plan is made.
             self.held.runs(statements);
@@ -397,9 +409,12 @@ impl Link<'_> {
             return Ok(Next::Raw(frame.here()));
         }
         if name.is_empty() {
-            self.state.unnamed = None;
+            let note = Note::Unnamed {
+                id: 0,
+                before: self.state.unnamed.take(),
+            };
             self.held.lease.unnamed = 0;
-            self.held.expect(Kind::Close, Show::Forward, Note::None);
+            self.held.expect(Kind::Close, Show::Forward, note);
             return Ok(Next::Raw(frame.here()));
         }
         Ok(self.close_named(frame.here(), name, scratch))

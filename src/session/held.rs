@@ -16,7 +16,7 @@ use super::pin::Pins;
 use super::plan::{Asking, Complaints, Foreseen};
 use super::reading::may_commit;
 use super::settings::Staged;
-use super::state::Named;
+use super::state::{Named, Unnamed};
 use crate::cache::generation::Generations;
 use crate::invalidate::Writes;
 use crate::pool::lease::Lease;
@@ -48,8 +48,14 @@ pub(super) enum Note {
     Evicted {
         id: u64,
     },
-    /// The client's Parse of the unnamed statement.
-    Unnamed,
+    /// The client's Parse or Close of the unnamed statement: which one it is then, and the one before if it
+    /// may be left in place.
+    Unnamed {
+        id: u64,
+        before: Option<Box<Unnamed>>,
+    },
+    /// The client's Bind of this portal.
+    Bound(Box<[u8]>),
     /// A Parse of ours that puts a statement on this upstream.
     Ours {
         id: u64,

@@ -155,7 +155,7 @@ impl Link<'_> {
         if self.held.lease.unnamed != id {
             frame::push(scratch, b'P', &[b"\0", &unnamed.body]);
             self.held.lease.unnamed = id;
-            self.held.expect(Kind::Parse, Show::Hide, Note::Unnamed);
+            self.held.expect(Kind::Parse, Show::Hide, Note::None);
         }
         meant
     }
@@ -257,10 +257,21 @@ impl Link<'_> {
             Note::Ours { id } => self.held.lease.prepared.remove(id),
             Note::ByName { name, .. } => self.held.by_name.retain(|known| *known != name),
             Note::Evicted { id } => self.held.lease.prepared.restore(id),
-            Note::Unnamed => {
-                self.state.unnamed = None;
+            Note::Unnamed { id, before } => {
+                let now = self.state.unnamed.as_ref().map_or(0, |now| now.id);
+                // Unless the client has gone on to another, behind the next Sync.
+                if now == id {
+                    self.state.unnamed = before;
+                }
+            }
+            Note::Bound(portal) => {
                 // It may have kept the one before.
-                self.held.lease.unnamed = u64::MAX;
+                let unknown = self.unknown();
+                if portal.is_empty() {
+                    self.state.portal = unknown;
+                } else {
+                    self.state.portals.remove(&portal);
+                }
             }
             Note::Closed { name, named } => {
                 self.state.statements.insert_new(name, *named);

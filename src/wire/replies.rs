@@ -115,6 +115,8 @@ pub struct Replies<N> {
     unsynced: bool,
     /// An error came since the last ReadyForQuery.
     failed: bool,
+    /// A Sync was taken for part of a copy since the last ReadyForQuery. It may have ended the skipping instead.
+    swallowed: bool,
 }
 
 /// Where the conversation is between two Syncs.
@@ -138,6 +140,7 @@ impl<N> Default for Replies<N> {
             phase: Phase::Normal,
             unsynced: false,
             failed: false,
+            swallowed: false,
         }
     }
 }
@@ -166,6 +169,16 @@ impl<N> Replies<N> {
     /// Whether nothing is outstanding and nothing waits for a Sync: between two requests.
     pub fn at_rest(&self) -> bool {
         self.queue.is_empty() && !self.unsynced && self.phase != Phase::Skipping
+    }
+
+    /// Whether messages of the client's were sent behind its last Sync: if one of them fails, all are skipped.
+    pub fn is_unsynced(&self) -> bool {
+        self.unsynced
+    }
+
+    /// Whether the upstream ignores what it is sent, up to the next Sync: an error came.
+    pub fn ignores(&self) -> bool {
+        self.phase == Phase::Skipping && !self.swallowed
     }
 
     /// How many Syncs are to be answered.
@@ -221,6 +234,7 @@ impl<N> Replies<N> {
         match entry.kind {
             Kind::Sync => {
                 if self.phase == Phase::CopyIn {
+                    self.swallowed = true;
                     return Some(entry);
                 }
                 self.phase = Phase::Normal;
@@ -316,6 +330,7 @@ impl<N> Replies<N> {
             }
         };
         self.drop_markers();
+        self.swallowed = false;
         Ok(Event::Ready {
             status: self.status,
             entry,
@@ -367,7 +382,9 @@ impl<N> Replies<N> {
         } else {
             Phase::CopyIn
         };
-        all - self.queue.len() - usize::from(end.is_some())
+        let ignored = all - self.queue.len() - usize::from(end.is_some());
+        self.swallowed |= ignored > 0;
+        ignored
     }
 
     fn drop_markers(&mut self) {
@@ -451,8 +468,9 @@ mod tests {
         assert!(matches!(r.answer(b'E', b""), Ok(Event::Failed(_))));
         assert!(r.push(entry(Kind::Execute)).is_some());
         assert!(r.push(entry(Kind::Query)).is_some());
-        assert!(!r.at_rest());
+        assert!(!r.at_rest() && r.ignores());
         assert!(r.push(entry(Kind::Sync)).is_none());
+        assert!(!r.ignores());
         assert!(matches!(
             r.answer(b'Z', b"E"),
             Ok(Event::Ready {

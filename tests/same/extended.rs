@@ -43,6 +43,31 @@ fn unnamed() -> Vec<Script> {
             .round(&[parse("", "select 1")])
             .round(&[parse("", "selec 2")])
             .round(&[bind("", "", &[]), execute("", 0)]),
+        script("unnamed parsed behind an error")
+            .round(&[parse("", "select $1::text")])
+            .round(&[bind("", "nope", &[]), parse("", "select 1")])
+            .round(&[bind("", "", &["a"]), execute("", 0)])
+            .round(&[parse("", "select 2"), parse("", "selec")])
+            .round(&[bind("", "", &[]), execute("", 0)]),
+        script("unnamed parsed behind an error that was seen")
+            .round(&[parse("", "select $1::text")])
+            .send(&[bind("", "nope", &[]), flush()])
+            .until(b'E')
+            .round(&[parse("", "select 1"), close_statement("")])
+            .round(&[bind("", "", &["a"]), execute("", 0)]),
+        script("unnamed closed behind an error")
+            .round(&[parse("", "select $1::text")])
+            .round(&[bind("", "nope", &[]), close_statement("")])
+            .round(&[bind("", "", &["a"]), execute("", 0)]),
+        script("unnamed parsed behind one that fails, at once")
+            .send(&[
+                parse("", "selec"),
+                sync(),
+                parse("", "select $1::text"),
+                sync(),
+            ])
+            .readies(2)
+            .round(&[bind("", "", &["a"]), execute("", 0)]),
         script("unnamed described").round(&[
             parse("", "select $1::int as a, name from item where id = $2"),
             describe_statement(""),
@@ -124,6 +149,24 @@ fn formats() -> Vec<Script> {
 
 fn wrong() -> Vec<Script> {
     vec![
+        script("a portal bound anew behind an error is the old one")
+            .query("select line from log")
+            .query("begin")
+            .round(&[
+                parse("w", "insert into log (line) values ('x')"),
+                parse("r", "select 1"),
+                bind("p", "w", &[]),
+            ])
+            .query("savepoint a")
+            .round(&[
+                bind("", "nope", &[]),
+                close_portal("p"),
+                bind("p", "r", &[]),
+            ])
+            .query("rollback to a")
+            .round(&[execute("p", 0)])
+            .query("commit")
+            .query("select line from log"),
         script("too few values").round(&[
             parse("", "select $1::int, $2::int"),
             bind("", "", &["1"]),

@@ -3,7 +3,7 @@
 use super::check;
 use crate::support::script::{Script, script};
 use crate::support::wire::{
-    bind, close_portal, close_statement, describe_portal, describe_statement, execute, parse,
+    bind, close_portal, close_statement, describe_portal, describe_statement, execute, flush, parse,
 };
 
 #[test]
@@ -113,6 +113,22 @@ fn named_errors() -> Vec<Script> {
             .round(&use_s1("1"))
             .round(std::slice::from_ref(&add))
             .round(&use_s1("1")),
+        script("what is sent behind an error that was seen")
+            .round(std::slice::from_ref(&add))
+            .send(&[bind("", "nope", &[]), flush()])
+            .until(b'E')
+            .round(&[
+                close_statement("s1"),
+                parse("s2", "select 'nobody else has this'"),
+                describe_statement("s2"),
+            ])
+            .round(&use_s1("1"))
+            .round(&[bind("", "s2", &[]), execute("", 0)])
+            .round(&[
+                parse("s2", "select 'nobody else has this'"),
+                bind("", "s2", &[]),
+                execute("", 0),
+            ]),
         script("Close behind an error closes nothing")
             .round(std::slice::from_ref(&add))
             .round(&[bind("", "nope", &[]), close_statement("s1")])
