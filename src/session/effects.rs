@@ -84,10 +84,10 @@ fn apply(held: &mut Held, state: &mut State, effect: &Effect, tag: &[u8]) {
             rollback(held, state);
             ask(held);
         }
+        // A transaction that had failed is rolled back instead.
+        Effect::PrepareTransaction(_) if !tag.starts_with(b"PREPARE") => rollback(held, state),
         Effect::PrepareTransaction(gid) => {
-            // A transaction that had failed is rolled back instead.
             if let Some(writes) = held.writes.as_mut()
-                && tag.starts_with(b"PREPARE")
                 && !gid.is_empty()
             {
                 writes.prepared(gid);
