@@ -62,6 +62,17 @@ fn what_is_set_lasts_until_it_is_taken_back() {
 }
 
 #[test]
+fn the_level_of_the_log_is_set() {
+    let postgres = Postgres::start();
+    let proxy = start(&postgres, "pool.size_max = 7\n");
+    let mut admin = console(&proxy);
+    admin.run("SET log.level = debug");
+    drop(Client::open(proxy.address).unwrap());
+    proxy.wait_for_log("hung up before logging in", 0);
+    proxy.stop();
+}
+
+#[test]
 fn what_is_set_is_not_logged() {
     let postgres = Postgres::start();
     let proxy = start(&postgres, "pool.size_max = 7\n");
