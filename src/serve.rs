@@ -10,7 +10,7 @@ use pgweir::admin::Shutdown;
 use pgweir::config::{self, Config, Environment, Flags, Reload, reload};
 use pgweir::listen::orders::{self, Answer, Order, Orders};
 use pgweir::listen::{Door, Passed};
-use pgweir::telemetry;
+use pgweir::telemetry::{self, Level};
 use pgweir::wire::error::{PgError, Severity};
 use pgweir::wire::trouble;
 use tokio::net::TcpListener;
@@ -40,7 +40,7 @@ fn run(flags: &Flags, environment: &Environment) -> Result<(), String> {
     let flags = flags.clone().sockets(passed.addresses());
     let loaded = config::load(&flags, environment).map_err(|error| error.to_string())?;
     let config = &loaded.config;
-    telemetry::start(&config.log)?;
+    let level = telemetry::start(&config.log)?;
     for warning in passed.warning.iter().chain(&loaded.warnings) {
         tracing::warn!("{warning}");
     }
@@ -53,12 +53,13 @@ fn run(flags: &Flags, environment: &Environment) -> Result<(), String> {
     let load = |said: &BTreeMap<&'static str, String>| {
         config::load(&flags.clone().said(said), environment)
     };
-    runtime.block_on(serve_until_told(loaded, passed, load))
+    runtime.block_on(serve_until_told(loaded, passed, level, load))
 }
 
 async fn serve_until_told<L>(
     loaded: config::Loaded,
     mut passed: Passed,
+    level: Level,
     load: L,
 ) -> Result<(), String>
 where
@@ -98,6 +99,7 @@ where
     let mut running = Running {
         config: loaded.config,
         said: BTreeMap::new(),
+        level,
         load,
     };
     // A task of its own, where the clients' are: what this one waits for is woken on another thread,
@@ -185,6 +187,7 @@ struct Running<L> {
     config: Config,
     /// What was set in the console, by key.
     said: BTreeMap<&'static str, String>,
+    level: Level,
     load: L,
 }
 
@@ -239,6 +242,10 @@ where
         loaded.config = plan.effective;
         if let Err(error) = tokio::task::block_in_place(|| door.reload(&loaded)) {
             return failed(error.to_string());
+        }
+        if let Err(error) = self.level.set(&loaded.config.log.level) {
+            // It was read when the file was checked; what else was read is in force.
+            tracing::error!(error, "the level of the log stays as it was");
         }
         let notice = |severity, text| PgError::new(severity, "00000", text);
         let mut notices = Vec::new();

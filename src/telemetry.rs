@@ -4,9 +4,9 @@ use std::fmt;
 use std::io::{self, Write};
 use std::time::SystemTime;
 
-use tracing_subscriber::EnvFilter;
 use tracing_subscriber::fmt::format::Writer;
 use tracing_subscriber::fmt::time::FormatTime;
+use tracing_subscriber::{EnvFilter, reload};
 
 use crate::config::{Log, LogFormat};
 use crate::moment;
@@ -49,24 +49,55 @@ impl<W: Write> Write for OneLine<W> {
     }
 }
 
+/// Which events are written, to be changed while the process runs.
+pub struct Level(Box<dyn Fn(EnvFilter) -> Result<(), reload::Error> + Send + Sync>);
+
+impl fmt::Debug for Level {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Level").finish_non_exhaustive()
+    }
+}
+
+impl Level {
+    /// From now on those of this level, or as many as this filter lets through.
+    ///
+    /// # Errors
+    /// A level that cannot be read, as a text.
+    pub fn set(&self, level: &str) -> Result<(), String> {
+        (self.0)(filter(level)?).map_err(|error| error.to_string())
+    }
+}
+
+fn filter(level: &str) -> Result<EnvFilter, String> {
+    EnvFilter::try_new(level).map_err(|error| format!("log.level = \"{level}\": {error}"))
+}
+
 /// Starts writing events to standard error.
 ///
 /// # Errors
 /// A level that cannot be read, as a text.
-pub fn start(log: &Log) -> Result<(), String> {
-    let filter = EnvFilter::try_new(&log.level)
-        .map_err(|error| format!("log.level = \"{}\": {error}", log.level))?;
+pub fn start(log: &Log) -> Result<Level, String> {
     let events = tracing_subscriber::fmt()
-        .with_env_filter(filter)
+        .with_env_filter(filter(&log.level)?)
         .with_timer(Clock)
         .with_writer(|| OneLine(io::stderr()));
-    let started = match log.format {
-        LogFormat::Text => events
-            .with_ansi(io::IsTerminal::is_terminal(&io::stderr()))
-            .try_init(),
-        LogFormat::Json => events.json().try_init(),
+    let (started, level) = match log.format {
+        LogFormat::Text => {
+            let is_terminal = io::IsTerminal::is_terminal(&io::stderr());
+            let events = events.with_ansi(is_terminal).with_filter_reloading();
+            let handle = events.reload_handle();
+            let set = move |filter: EnvFilter| handle.reload(filter);
+            (events.try_init(), Level(Box::new(set)))
+        }
+        LogFormat::Json => {
+            let events = events.json().with_filter_reloading();
+            let handle = events.reload_handle();
+            let set = move |filter: EnvFilter| handle.reload(filter);
+            (events.try_init(), Level(Box::new(set)))
+        }
     };
-    started.map_err(|error| error.to_string())
+    started.map_err(|error| error.to_string())?;
+    Ok(level)
 }
 
 #[cfg(test)]

@@ -306,7 +306,7 @@ fn limits_on_clients() {
 #[test]
 fn a_login_has_its_time() {
     let postgres = Postgres::start();
-    let text = "auth.mode = \"password\"\nlisten.login_timeout = \"400ms\"\n\
+    let text = "auth.mode = \"password\"\nlisten.login_timeout = \"2s\"\n\
                 [[users]]\nname = \"postgres\"\npassword = \"p\"\n";
     let proxy = Proxy::configured(postgres.address, text);
     let start = Instant::now();
@@ -332,7 +332,7 @@ fn a_login_has_its_time() {
     assert!(slow.next().is_err() && silent.next().is_err());
     let waited = start.elapsed();
     assert!(
-        waited >= Duration::from_millis(400) && waited < Duration::from_secs(5),
+        waited >= Duration::from_secs(2) && waited < Duration::from_secs(14),
         "{waited:?}"
     );
     assert_eq!(inside.value("select 'still here'"), "still here");

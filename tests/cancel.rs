@@ -19,9 +19,20 @@ fn world(size: usize) -> (Postgres, Proxy) {
     (postgres, proxy)
 }
 
+/// Runs until it is let go.
+const HELD_UP: &str = "select 'held up' from pg_advisory_xact_lock(1)";
+const LET_GO: &str = "select pg_advisory_unlock(1)";
+
+/// Who holds up what is to run for as long as a test wants.
+fn held_up(postgres: &Postgres) -> Client {
+    let mut admin = postgres.admin();
+    admin.run("select pg_advisory_lock(1)");
+    admin
+}
+
 fn wait_for_sleepers(admin: &mut Client, count: usize) {
     eventually("queries to be running", || {
-        let sleeping = "state = 'active' and query like '%pg_sleep%'";
+        let sleeping = "wait_event in ('PgSleep', 'advisory')";
         (Postgres::upstreams(admin, sleeping) == count).then_some(())
     });
 }
@@ -35,18 +46,18 @@ fn seen_by_now(proxy: &Proxy) {
 fn a_cancel_reaches_only_the_query_of_its_client() {
     let (postgres, proxy) = world(2);
     let (mut client, mut other) = (proxy.client(), proxy.client());
-    other
-        .send(&query("select 'slept' from pg_sleep(0.5)"))
-        .unwrap();
+    let mut admin = held_up(&postgres);
+    other.send(&query(HELD_UP)).unwrap();
     client.send(&query("select pg_sleep(60)")).unwrap();
-    wait_for_sleepers(&mut postgres.admin(), 2);
+    wait_for_sleepers(&mut admin, 2);
     cancel(proxy.address, &client.key()).unwrap();
     let reply = client.until(b'Z').unwrap();
     assert_eq!(
         (reply.error_text().as_str(), reply.status()),
         (CANCELLED, Some('I'))
     );
-    assert_eq!(other.until(b'Z').unwrap().value().unwrap(), "slept");
+    admin.run(LET_GO);
+    assert_eq!(other.until(b'Z').unwrap().value().unwrap(), "held up");
     assert_eq!(client.value("select 1"), "1");
 }
 
@@ -89,9 +100,9 @@ fn a_cancel_without_a_query_reaches_nobody() {
     let (postgres, proxy) = world(1);
     let (mut idle, mut busy) = (proxy.client(), proxy.client());
     idle.run("select 1");
-    busy.send(&query("select 'slept' from pg_sleep(0.7)"))
-        .unwrap();
-    wait_for_sleepers(&mut postgres.admin(), 1);
+    let mut admin = held_up(&postgres);
+    busy.send(&query(HELD_UP)).unwrap();
+    wait_for_sleepers(&mut admin, 1);
     let mut wrong_secret = busy.key();
     wrong_secret[7] ^= 1;
     let short = busy.key()[..7].to_vec();
@@ -100,8 +111,9 @@ fn a_cancel_without_a_query_reaches_nobody() {
     for key in [idle.key(), wrong_secret, short, long, gone] {
         cancel(proxy.address, &key).unwrap();
     }
-    assert!(!busy.has_answer(), "the query ended before the cancels did");
-    assert_eq!(busy.until(b'Z').unwrap().value().unwrap(), "slept");
+    assert!(!busy.has_answer(), "a cancel came through");
+    admin.run(LET_GO);
+    assert_eq!(busy.until(b'Z').unwrap().value().unwrap(), "held up");
     assert_eq!(idle.value("select 2"), "2");
 }
 
@@ -299,10 +311,9 @@ fn a_cancel_that_comes_late_reaches_nobody_else() {
     let slow = Slow::start(postgres.address);
     let proxy = Proxy::start_to(slow.address, 1, &[]);
     let (mut client, mut next) = (proxy.client(), proxy.client());
-    client
-        .send(&query("select 'slept' from pg_sleep(0.5)"))
-        .unwrap();
-    wait_for_sleepers(&mut postgres.admin(), 1);
+    let mut admin = held_up(&postgres);
+    client.send(&query(HELD_UP)).unwrap();
+    wait_for_sleepers(&mut admin, 1);
     let (address, key) = (proxy.address, client.key());
     let asks = thread::spawn(move || cancel(address, &key));
     eventually("the cancel to be on its way", || {
@@ -310,8 +321,9 @@ fn a_cancel_that_comes_late_reaches_nobody_else() {
     });
     next.send(&query("select 'next' from pg_sleep(1.5)"))
         .unwrap();
-    assert_eq!(client.until(b'Z').unwrap().value().unwrap(), "slept");
-    wait_for_sleepers(&mut postgres.admin(), 1);
+    admin.run(LET_GO);
+    assert_eq!(client.until(b'Z').unwrap().value().unwrap(), "held up");
+    wait_for_sleepers(&mut admin, 1);
     slow.open();
     let reply = next.until(b'Z').unwrap();
     assert_eq!(

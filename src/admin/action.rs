@@ -2,7 +2,7 @@
 
 use super::command::{Statement, shortened};
 use crate::cache::rules::FINGERPRINT_DIGITS;
-use crate::config::{nearest, table};
+use crate::config::{Secret, nearest, table};
 use crate::migrate::names;
 use crate::wire::error::PgError;
 use crate::wire::trouble;
@@ -20,8 +20,9 @@ pub enum Action {
     Kill(Option<String>),
     KillClient(u64),
     Reload,
-    /// A setting by its key; without a value, as it was before.
-    Set(&'static str, Option<String>),
+    /// A setting by its key; without a value, as it was before. Some settings hold a password, and what
+    /// is done is logged.
+    Set(&'static str, Option<Secret>),
     Purge(Purge),
     Shutdown(Shutdown),
 }
@@ -192,7 +193,7 @@ fn set(statement: Statement<'_>) -> Result<Action, PgError> {
     let is_default = from + 1 == statement.len() && statement.word(from) == "DEFAULT";
     Ok(Action::Set(
         key,
-        (!is_default).then(|| statement.rest(from)),
+        (!is_default).then(|| Secret::new(statement.rest(from))),
     ))
 }
 
@@ -239,7 +240,7 @@ mod tests {
 
     #[test]
     fn settings_are_set_in_several_spellings() {
-        let set = |key, value: &str| Ok(Action::Set(key, Some(value.to_owned())));
+        let set = |key, value: &str| Ok(Action::Set(key, Some(Secret::new(value))));
         assert_eq!(one("SET pool.size_max = 7"), set("pool.size_max", "7"));
         assert_eq!(one("set Pool.Size_Max to '7'"), set("pool.size_max", "7"));
         assert_eq!(one("SET cache.ttl = 5s"), set("cache.ttl", "5s"));

@@ -16,6 +16,10 @@ pub const KEY_BYTES_MAX: usize = 64 * 1024;
 /// that is forgotten gets another number next time, and so has no hits at first.
 const CONTEXTS_MAX: usize = 32 * 1024;
 
+/// And how long they may be together: applications put what they know of their own user into a setting,
+/// some kilobytes each time.
+const CONTEXTS_BYTES_MAX: usize = CONTEXTS_MAX * 500;
+
 /// Why there is no key.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Error)]
 pub enum Unkeyed {
@@ -270,6 +274,8 @@ struct Known {
     /// Those asked for since the halves were last turned over, and before.
     new: HashMap<Box<[u8]>, u64, foldhash::fast::RandomState>,
     old: HashMap<Box<[u8]>, u64, foldhash::fast::RandomState>,
+    /// Of the new ones.
+    bytes: usize,
     last: u64,
 }
 
@@ -297,9 +303,11 @@ impl Contexts {
             known.last += 1;
             known.last
         });
-        if known.new.len() >= self.half_max {
+        if known.new.len() >= self.half_max || known.bytes >= CONTEXTS_BYTES_MAX / 2 {
             known.old = std::mem::take(&mut known.new);
+            known.bytes = 0;
         }
+        known.bytes += context.len();
         known.new.insert(context.into(), id);
         id
     }
@@ -477,5 +485,23 @@ mod tests {
         }
         let known = contexts.known.lock().unwrap();
         assert!(known.new.len() + known.old.len() <= 8);
+    }
+
+    #[test]
+    fn long_contexts_are_forgotten_sooner() {
+        const LONG: usize = 100_000;
+        let contexts = Contexts::default();
+        let context = |number: u32| {
+            let mut bytes = vec![b'x'; LONG];
+            bytes.extend_from_slice(&number.to_be_bytes());
+            bytes
+        };
+        for number in 0..1_000 {
+            let id = contexts.id(&context(number));
+            assert_eq!(id, contexts.id(&context(number)));
+        }
+        let known = contexts.known.lock().unwrap();
+        let bytes = (known.new.len() + known.old.len()) * LONG;
+        assert!(bytes <= CONTEXTS_BYTES_MAX + 2 * LONG, "{bytes} bytes");
     }
 }

@@ -14,6 +14,10 @@ use super::origin::{ConfigError, Origin, Origins};
 use super::{AuthMode, Config, Database, Secret, Target, TlsMode, User};
 use crate::cache::rules::{FINGERPRINT_DIGITS, Rule};
 
+/// Each is a thread, and room for it is taken at the start: a number that was mistyped would end that in a
+/// panic.
+const WORKERS_MAX: usize = 4_096;
+
 /// Warnings, or the first thing that is wrong.
 pub(super) fn check(config: &Config, origins: &Origins) -> Result<Vec<String>, ConfigError> {
     let checks = Checks { config, origins };
@@ -89,7 +93,13 @@ impl Checks<'_> {
         self.longer_than_zero("listen.login_timeout", listen.login_timeout)?;
         let interval = self.config.telemetry.metrics_interval;
         self.longer_than_zero("telemetry.metrics_interval", interval)?;
-        self.at_least_one("runtime.workers", self.config.workers)
+        self.at_least_one("runtime.workers", self.config.workers)?;
+        self.need(
+            self.config.workers <= WORKERS_MAX,
+            "runtime.workers",
+            "more threads than any machine has processors for",
+            "leave it out for as many as there are CPUs, or write fewer",
+        )
     }
 
     fn upstream(&self, key: &str, target: &Target) -> Checked {

@@ -13,7 +13,7 @@ impl Secret {
         Self(text.into())
     }
 
-    /// The text itself, for the login exchange and nothing else.
+    /// The text itself, for the login exchange, and for whoever reads a setting from it.
     pub fn expose(&self) -> &str {
         &self.0
     }

@@ -63,7 +63,8 @@ impl Known {
             Action::KillClient(id) => self.kill_client(*id)?,
             Action::Reload => done.notices = self.desk.ask(Order::Reload).await?,
             Action::Set(key, value) => {
-                let order = |reply| Order::Set(key, value.clone(), reply);
+                let value = value.as_ref().map(|value| value.expose().to_owned());
+                let order = |reply| Order::Set(key, value, reply);
                 done.notices = self.desk.ask(order).await?;
             }
             Action::Purge(what) => done.count = Some(self.forget(what)?),

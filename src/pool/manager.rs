@@ -163,7 +163,7 @@ impl Source {
         let reported = self.shared(Reported::new(upstream.parameters), generation);
         let greeting = (generation, Arc::clone(&reported));
         self.greeting.send_replace(Some(greeting));
-        let lifetime = self.lifetime_max.mul_f64(0.9 + fastrand::f64() / 10.0);
+        let lifetime = lifetime(self.lifetime_max);
         Ok(Warm {
             stream: upstream.stream,
             record,
@@ -201,6 +201,12 @@ impl Source {
     pub(super) fn is_current(&self, record: &Record) -> bool {
         record.generation == self.generation()
     }
+}
+
+/// How long an upstream lives: a little less than `most`, and each another time, so that those that were
+/// made together do not end together.
+fn lifetime(most: Duration) -> Duration {
+    most.mul_f64(0.9 + fastrand::f64() / 10.0)
 }
 
 /// One of those that this number counts, as long as it lives.
@@ -264,5 +270,19 @@ impl bb8::ErrorSink<Refusal> for Failures {
 
     fn boxed_clone(&self) -> Box<dyn bb8::ErrorSink<Refusal>> {
         Box::new(Self(self.0.clone()))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn lifetimes_end_a_little_before_the_limit_each_at_its_own_time() {
+        let most = Duration::from_secs(1000);
+        let mut lives: Vec<Duration> = (0..100).map(|_| lifetime(most)).collect();
+        lives.sort_unstable();
+        assert!(lives[0] >= most * 9 / 10 && lives[99] <= most, "{lives:?}");
+        assert!(lives[99] - lives[0] > most / 100, "{lives:?}");
     }
 }

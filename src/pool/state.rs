@@ -16,6 +16,14 @@ pub enum Setting {
     Value(Box<[u8]>),
 }
 
+impl Setting {
+    /// How long its text is.
+    fn bytes(&self) -> usize {
+        let (Self::Sql(text) | Self::Value(text)) = self;
+        text.len()
+    }
+}
+
 /// The settings that differ from the upstream user's defaults, sorted by lower-case name.
 #[derive(Clone, Debug, PartialEq, Eq, Default)]
 pub struct Settings(Vec<(Box<str>, Setting)>);
@@ -71,6 +79,13 @@ impl Settings {
             }
             Err(at) => self.0.insert(at, (name.into(), setting)),
         }
+    }
+
+    /// How long they would be together, names and texts, with `name` set to this.
+    pub fn bytes_with(&self, name: &str, setting: &Setting) -> usize {
+        let others = self.iter().filter(|(other, _)| *other != name);
+        let others = others.map(|(name, setting)| name.len() + setting.bytes());
+        others.sum::<usize>() + name.len() + setting.bytes()
     }
 
     /// Back to the default.
@@ -256,6 +271,14 @@ mod tests {
 
     fn text(from: &Settings, to: &Settings) -> String {
         String::from_utf8(from.difference(to)).unwrap()
+    }
+
+    #[test]
+    fn they_are_as_long_as_their_names_and_texts() {
+        let a = settings(&[("timezone", "UTC"), ("app.x", "12")]);
+        let three = Setting::Value(b"123".as_slice().into());
+        assert_eq!(a.bytes_with("app.x", &three), 11 + 8);
+        assert_eq!(a.bytes_with("app.y", &three), 11 + 7 + 8);
     }
 
     #[test]

@@ -6,6 +6,10 @@ use super::state::State;
 use crate::pool::state::{IN_PARTS, Setting, Settings};
 use crate::sql::effect::{Effect, Hidden, SessionState, Statement, Value};
 
+/// How long a client's settings may be together to follow it: they are sent to each other upstream that it
+/// gets, and remembered for each savepoint. Whoever sets more keeps its upstream.
+const SETTINGS_BYTES_MAX: usize = 64 * 1024;
+
 /// A statement completed with this command tag.
 pub(super) fn completed(held: &mut Held, state: &mut State, statement: &Statement, tag: &[u8]) {
     for effect in &statement.effects {
@@ -84,10 +88,10 @@ fn apply(held: &mut Held, state: &mut State, effect: &Effect, tag: &[u8]) {
             rollback(held, state);
             ask(held);
         }
+        // A transaction that had failed is rolled back instead.
+        Effect::PrepareTransaction(_) if !tag.starts_with(b"PREPARE") => rollback(held, state),
         Effect::PrepareTransaction(gid) => {
-            // A transaction that had failed is rolled back instead.
             if let Some(writes) = held.writes.as_mut()
-                && tag.starts_with(b"PREPARE")
                 && !gid.is_empty()
             {
                 writes.prepared(gid);
@@ -139,6 +143,10 @@ pub(super) fn restyled(held: &mut Held, state: &mut State) {
 }
 
 fn set(held: &mut Held, state: &mut State, name: &str, setting: &Setting) {
+    if state.settings.now().bytes_with(name, setting) > SETTINGS_BYTES_MAX {
+        held.pins.add(SessionState::Setting);
+        return;
+    }
     held.restyled |= name == IN_PARTS;
     state.settings.change(|s| s.set(name, setting.clone()));
     held.settings.change(|s| s.set(name, setting.clone()));

@@ -73,7 +73,7 @@ fn the_auditor_finds_answers_that_the_database_gives_otherwise() {
 
 #[test]
 fn at_level_ttl_only_age_counts() {
-    let settings = "cache.ttl = \"1s\"\ncache.stale_while_revalidate = \"0s\"\n\
+    let settings = "cache.ttl = \"5s\"\ncache.stale_while_revalidate = \"0s\"\n\
         [[cache.rules]]\ndatabase = \"postgres\"\nlevel = \"ttl\"\n";
     let world = World::new(1, settings);
     let mut client = world.client();

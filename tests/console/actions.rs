@@ -80,7 +80,7 @@ pub(super) fn pool(client: &mut Client, column: &str) -> i64 {
 }
 
 fn proxy(postgres: &Postgres) -> Proxy {
-    start(postgres, "pool.size_max = 3\npool.timeout = \"1s\"\n")
+    start(postgres, "pool.size_max = 3\n")
 }
 
 fn wait_for(admin: &mut Client, column: &str, count: i64) {
@@ -97,7 +97,7 @@ fn wait_for_pause(admin: &mut Client) {
 #[test]
 fn pause_lets_transactions_end_and_clients_wait() {
     let postgres = Postgres::start();
-    let proxy = proxy(&postgres);
+    let proxy = start(&postgres, "pool.size_max = 3\npool.timeout = \"2s\"\n");
     let (mut busy, mut idle, mut admin) = (proxy.client(), proxy.client(), console(&proxy));
     busy.run("begin");
     busy.run("create table t (i int)");
@@ -126,7 +126,7 @@ fn pause_lets_transactions_end_and_clients_wait() {
     assert_eq!(paused.as_deref(), Some("1"));
     // Longer than pool.timeout: that clock stands still.
     eventually("maxwait", || {
-        (pool(&mut admin, "maxwait") >= 2).then_some(())
+        (pool(&mut admin, "maxwait") >= 3).then_some(())
     });
     assert!(!idle.has_answer());
     // A new client waits for its greeting.

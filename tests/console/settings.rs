@@ -62,6 +62,33 @@ fn what_is_set_lasts_until_it_is_taken_back() {
 }
 
 #[test]
+fn the_level_of_the_log_is_set() {
+    let postgres = Postgres::start();
+    let proxy = start(&postgres, "pool.size_max = 7\n");
+    let mut admin = console(&proxy);
+    admin.run("SET log.level = debug");
+    drop(Client::open(proxy.address).unwrap());
+    proxy.wait_for_log("hung up before logging in", 0);
+    proxy.stop();
+}
+
+#[test]
+fn what_is_set_is_not_logged() {
+    let postgres = Postgres::start();
+    let proxy = start(&postgres, "pool.size_max = 7\n");
+    let mut admin = console(&proxy);
+    admin.run("SET admin.token = 'geheim4711'");
+    let url = format!("postgres://app:geheim4712@{}/postgres", postgres.address);
+    admin.run(&format!("SET upstream.url = '{url}'"));
+    proxy.wait_for_log("upstream.url", 0);
+    let log = proxy.stop().join("\n");
+    assert!(
+        log.contains("admin.token") && !log.contains("geheim"),
+        "{log}"
+    );
+}
+
+#[test]
 fn reload_says_what_changed_and_what_has_to_wait() {
     let postgres = Postgres::start();
     let proxy = start(&postgres, "pool.size_max = 7\n");

@@ -35,6 +35,10 @@ impl World {
         self.admin
             .run(&format!("select pg_terminate_backend({pid})"));
         self.wait_for(0, &format!("pid = {pid}"));
+        // It strikes itself off the list before its connection is closed.
+        eventually("the process to end", || {
+            (!fs::exists(format!("/proc/{pid}")).unwrap()).then_some(())
+        });
     }
 
     fn wait_for(&mut self, count: usize, which: &str) {
@@ -277,7 +281,7 @@ fn what_may_commit_outlives_the_good_bye() {
     for begun in [false, true] {
         world.admin.run("truncate mark");
         let mut client = world.proxy.client();
-        let mut work = "insert into mark select 1 from pg_sleep(0.3)".to_owned();
+        let mut work = "insert into mark select 1 from pg_sleep(1.5)".to_owned();
         if begun {
             client.run("begin");
             work += "; commit";

@@ -140,18 +140,23 @@ fn a_pipeline_goes_on_where_it_may_not_let_go() {
 
 #[test]
 fn a_wait_that_runs_out_says_for_what_and_how_long() {
-    let mut world = World::new(&["--pool-timeout", "300ms"]);
+    let mut world = World::new(&["--pool-timeout", "2s"]);
     let start = Instant::now();
     let refusal = world.queued(&query("select 1")).until(b'E').unwrap();
     let waited = start.elapsed();
     assert_eq!(refusal.sqlstate(), "53300");
     let text = refusal.error_text();
-    for part in ["pool \"postgres\"", "user \"postgres\"", "has 1,", "300ms"] {
+    for part in [
+        "pool \"postgres\"",
+        "user \"postgres\"",
+        "has 1,",
+        "within 2s",
+    ] {
         assert!(text.contains(part), "{part} is not in: {text}");
     }
     let hint = refusal.error_field(b'H').unwrap();
     assert!(hint.contains("pool.size_max") && hint.contains("pool.timeout"));
-    assert!(waited >= Duration::from_millis(300) && waited < Duration::from_secs(3));
+    assert!(waited >= Duration::from_secs(2) && waited < Duration::from_secs(10));
     world.holder.run("commit");
     assert_eq!(world.proxy.client().value("select 2"), "2");
 }
@@ -159,7 +164,9 @@ fn a_wait_that_runs_out_says_for_what_and_how_long() {
 #[test]
 fn a_queue_that_is_full_refuses_at_once() {
     let postgres = Postgres::start();
-    let text = "pool.size_max = 1\npool.queue_max = 2\nruntime.workers = 1\n";
+    // Whoever waits does so for longer than the test has patience.
+    let text =
+        "pool.size_max = 1\npool.queue_max = 2\nruntime.workers = 1\npool.timeout = \"1m\"\n";
     let proxy = Proxy::configured(postgres.address, text);
     let mut onlooker = proxy.client();
     let mut holder = proxy.client();
@@ -170,7 +177,6 @@ fn a_queue_that_is_full_refuses_at_once() {
         client.send(&query("select 'served'")).unwrap();
         seen_by_now(&mut onlooker);
     }
-    let start = Instant::now();
     let mut late = proxy.client();
     late.send(&query("select 1")).unwrap();
     let refusal = late.until(b'E').unwrap();
@@ -182,7 +188,6 @@ fn a_queue_that_is_full_refuses_at_once() {
             .unwrap()
             .contains("pool.queue_max")
     );
-    assert!(start.elapsed() < Duration::from_secs(2));
     holder.run("commit");
     for client in &mut waiting {
         assert_eq!(client.until(b'Z').unwrap().value().unwrap(), "served");

@@ -2,7 +2,6 @@
 
 use std::collections::HashMap;
 use std::thread;
-use std::time::Duration;
 
 use tokio::time::Instant;
 
@@ -11,8 +10,8 @@ use crate::support::postgres::{Login, Options, Postgres, installs};
 use crate::support::proxy::Proxy;
 use crate::support::wire::{Client, Reply, query};
 
-/// Far below `pool.timeout`, which is 10 seconds.
-const AT_ONCE: Duration = Duration::from_secs(3);
+/// Longer than a test has patience: whoever waits for so long has not been told at once.
+const TIMEOUT: &str = "1m";
 
 /// So many clients at the same time, each with what it was told.
 fn refusals(proxy: &Proxy, count: usize) -> Vec<Reply> {
@@ -27,19 +26,15 @@ fn refusals(proxy: &Proxy, count: usize) -> Vec<Reply> {
 fn an_upstream_that_is_not_there_is_named_at_once() {
     let mut postgres = Postgres::start();
     postgres.shut_down();
-    let proxy = Proxy::start(&postgres, 2, &[]);
-    let start = Instant::now();
+    let proxy = Proxy::start(&postgres, 2, &["--pool-timeout", TIMEOUT]);
     let port = postgres.address.port().to_string();
     for refusal in refusals(&proxy, 6) {
         assert_eq!(refusal.sqlstate(), "08001");
         let text = refusal.error_text();
         assert!(text.contains(&port) && text.contains("refused"), "{text}");
     }
-    assert!(start.elapsed() < AT_ONCE);
     postgres.start_again();
-    let start = Instant::now();
     assert_eq!(proxy.client().value("select 1"), "1");
-    assert!(start.elapsed() < AT_ONCE);
 }
 
 #[test]
@@ -49,9 +44,9 @@ fn all_who_wait_are_told_why_the_upstream_refuses() {
     let postgres = Postgres::start_with(&options);
     postgres.admin().run("create database other");
     let url = format!("postgres://app:wrong@{}/other", postgres.address);
-    let text = format!("upstream.url = \"{url}\"\npool.size_max = 1\n");
+    let text =
+        format!("upstream.url = \"{url}\"\npool.size_max = 1\npool.timeout = \"{TIMEOUT}\"\n");
     let proxy = Proxy::configured(postgres.address, &text);
-    let start = Instant::now();
     let answers: Vec<Reply> = thread::scope(|scope| {
         let ask = || Client::log_in(proxy.address, ("app", "other"), "").unwrap_err();
         let threads: Vec<_> = (0..6).map(|_| scope.spawn(ask)).collect();
@@ -61,7 +56,6 @@ fn all_who_wait_are_told_why_the_upstream_refuses() {
         let wanted = "28P01 password authentication failed for user \"app\"";
         assert_eq!(refusal.error_text(), wanted);
     }
-    assert!(start.elapsed() < AT_ONCE);
     postgres.admin().run("alter role app password 'wrong'");
     let mut client = Client::log_in(proxy.address, ("app", "other"), "").unwrap();
     assert_eq!(client.value("select current_user"), "app");
@@ -71,18 +65,16 @@ fn all_who_wait_are_told_why_the_upstream_refuses() {
 #[test]
 fn waiting_clients_are_told_when_the_upstream_goes_away() {
     let mut postgres = Postgres::start();
-    let proxy = Proxy::start(&postgres, 1, &[]);
+    let proxy = Proxy::start(&postgres, 1, &["--pool-timeout", TIMEOUT]);
     let mut clients: Vec<Client> = (0..4).map(|_| proxy.client()).collect();
     clients[0].run("select 1");
     postgres.shut_down();
-    let start = Instant::now();
     for client in &mut clients {
         client.send(&query("select 1")).unwrap();
     }
     for client in &mut clients {
         assert_eq!(client.until(b'E').unwrap().sqlstate(), "08001");
     }
-    assert!(start.elapsed() < AT_ONCE);
 }
 
 #[test]
@@ -131,38 +123,53 @@ fn upstreams_that_nobody_uses_are_closed() {
     assert_eq!(clients[3].value("select 1"), "1");
 }
 
-/// Each upstream ends a little before the limit, not all of them together.
+/// What a client's upstream is, in a transaction that stays open: its process and its age.
+fn upstream_of(client: &mut Client) -> (String, f64) {
+    client.run("begin");
+    let age = "extract(epoch from clock_timestamp() - backend_start)";
+    let ask =
+        format!("select pid || ' ' || {age} from pg_stat_activity where pid = pg_backend_pid()");
+    let answer = client.value(&ask);
+    let (pid, age) = answer.split_once(' ').unwrap();
+    (pid.to_owned(), age.parse().unwrap())
+}
+
+/// All upstreams at once.
+fn all_upstreams(clients: &mut [Client]) -> HashMap<String, f64> {
+    let all = clients.iter_mut().map(upstream_of).collect();
+    for client in clients {
+        client.run("commit");
+    }
+    all
+}
+
+/// Each upstream is replaced a little before the limit: not earlier, and not later than at its next use.
 #[test]
-fn upstreams_have_a_lifetime_each_its_own() {
+fn upstreams_have_a_lifetime() {
     const LIFETIME: f64 = 2.0;
+    // Of logging in, which is not counted.
+    const LOGIN_MAX: f64 = 1.0;
     let postgres = Postgres::start();
     let proxy = Proxy::start(&postgres, 8, &["--pool-max-lifetime", "2s"]);
     let mut clients: Vec<Client> = (0..8).map(|_| proxy.client()).collect();
-    let mut ages: HashMap<String, f64> = HashMap::new();
-    let start = Instant::now();
-    while start.elapsed().as_secs_f64() < LIFETIME + 0.5 {
-        let age = "extract(epoch from clock_timestamp() - backend_start)";
-        let ask = format!(
-            "select pid || ' ' || {age} from pg_stat_activity, pg_sleep(0.005) \
-             where pid = pg_backend_pid()"
-        );
-        for client in &mut clients {
-            client.send(&query(&ask)).unwrap();
+    let since = Instant::now();
+    let first = all_upstreams(&mut clients);
+    assert_eq!(first.len(), 8);
+    eventually("all of the first ones to be replaced", || {
+        let begun = Instant::now();
+        let now = all_upstreams(&mut clients);
+        let (took, passed) = (begun.elapsed(), since.elapsed().as_secs_f64());
+        for (pid, age) in &now {
+            // It may have been taken in its last moment.
+            let most = LIFETIME + LOGIN_MAX + took.as_secs_f64();
+            assert!(*age < most, "{pid} is {age} s old");
         }
-        for client in &mut clients {
-            let answer = client.until(b'Z').unwrap().value().unwrap();
-            let (pid, age) = answer.split_once(' ').unwrap();
-            ages.insert(pid.to_owned(), age.parse().unwrap());
+        for (pid, age) in first.iter().filter(|(pid, _)| !now.contains_key(*pid)) {
+            // It was this old at most: its age was asked for after the clock was read.
+            let reached = age + passed;
+            assert!(reached > 0.85 * LIFETIME, "{pid} ended at {reached} s");
         }
-    }
-    assert_eq!(Postgres::upstreams(&mut postgres.admin(), "true"), 8);
-    let mut ended: Vec<f64> = ages.into_values().filter(|age| *age > 1.0).collect();
-    ended.sort_by(f64::total_cmp);
-    assert_eq!(ended.len(), 8, "all of the first ones have been replaced");
-    let (first, last) = (ended[0], ended[7]);
-    assert!(
-        first > 0.85 * LIFETIME && last < 1.05 * LIFETIME,
-        "{ended:?}"
-    );
-    assert!(last - first > 0.01, "all at once: {ended:?}");
+        let left = first.keys().any(|pid| now.contains_key(pid));
+        (!left).then_some(())
+    });
 }

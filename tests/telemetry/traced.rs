@@ -161,25 +161,25 @@ fn a_sampled_parent_decides_and_else_the_share() {
 
 #[test]
 fn times_add_up() {
-    let Some(ground) = ground("pool.size_max = 1\npool.timeout = \"300ms\"\n") else {
+    let Some(ground) = ground("pool.size_max = 1\npool.timeout = \"2s\"\n") else {
         return;
     };
     let mut client = ground.proxy.client();
     let slow = ground.trace(&mut client, 1, "select pg_sleep(0.2)");
-    assert!((0.2..5.0).contains(&part(&slow, "upstream")), "{slow}");
+    assert!((0.2..15.0).contains(&part(&slow, "upstream")), "{slow}");
     adds_up(&slow);
     // In a transaction the client takes its time.
     client.run("begin");
     client.run("update item set name = 'y' where id = 1");
     std::thread::sleep(Duration::from_millis(120));
     let later = ground.trace(&mut client, 2, "update item set name = 'z' where id = 1");
-    assert!((0.12..5.0).contains(&part(&later, "client")), "{later}");
+    assert!((0.12..15.0).contains(&part(&later, "client")), "{later}");
     adds_up(&later);
     // Meanwhile another one waits for the only upstream, in vain, and then with success.
     let mut other = ground.proxy.client();
     let refused = ground.trace(&mut other, 3, "select count(*) from item");
     assert_eq!(refused["attributes"]["db.response.status_code"], "53300");
-    assert!((0.3..5.0).contains(&part(&refused, "queue")), "{refused}");
+    assert!((2.0..15.0).contains(&part(&refused, "queue")), "{refused}");
     adds_up(&refused);
     let mut other = ground.proxy.client();
     let (trace, text) = in_trace(4, "select count(*) from item", "01");
@@ -194,7 +194,7 @@ fn times_add_up() {
     client.run("commit");
     other.until(b'Z').unwrap();
     let waited = ground.collector.span(&trace);
-    assert!((0.05..5.0).contains(&part(&waited, "queue")), "{waited}");
+    assert!((0.05..15.0).contains(&part(&waited, "queue")), "{waited}");
     adds_up(&waited);
 }
 
@@ -231,7 +231,7 @@ fn a_pipeline_is_told_apart() {
     assert_eq!(third["attributes"]["db.response.status_code"], "22012");
     // Postgres answers them together, at the Sync.
     for span in [first, second, third] {
-        assert!((0.3..5.0).contains(&seconds(span)), "{span}");
+        assert!((0.3..15.0).contains(&seconds(span)), "{span}");
         adds_up(span);
     }
     // The next one's time begins when theirs is over.
@@ -253,7 +253,7 @@ fn flushed_queries_end_one_by_one() {
         let span = ground.collector.span(&trace);
         adds_up(&span);
         assert!(
-            (seconds.parse().unwrap()..5.0).contains(&self::seconds(&span)),
+            (seconds.parse().unwrap()..15.0).contains(&self::seconds(&span)),
             "{span}"
         );
         let at = |span: &Value, name: &str| span[name].as_u64();
@@ -285,7 +285,11 @@ fn an_upstream_that_is_lost_is_an_error() {
     let mut client = ground.proxy.client();
     let (trace, text) = in_trace(2, "select pg_sleep(60)", "01");
     client.send(&crate::support::wire::query(&text)).unwrap();
-    std::thread::sleep(Duration::from_millis(100));
+    let mut admin = ground._postgres.admin();
+    eventually("the query to run", || {
+        let running = Postgres::upstreams(&mut admin, "wait_event = 'PgSleep'");
+        (running == 1).then_some(())
+    });
     drop(client);
     let span = ground.collector.span(&trace);
     assert_eq!(span["attributes"]["error.type"], "abandoned");

@@ -69,7 +69,7 @@ fn guarded(postgres: &Postgres) -> Proxy {
     let settings = [
         "auth.mode = \"scram\"",
         "databases.closed.allow = [\"10.0.0.0/8\"]",
-        "listen.login_timeout = \"1s\"",
+        "listen.login_timeout = \"4s\"",
         "listen.clients_per_user_max = 1",
         "admin.token = \"t\"",
         "admin.users = [\"postgres\"]",

@@ -329,6 +329,11 @@ const REFUSED: &[(&str, &str, &str)] = &[
         "never enough",
     ),
     (
+        "runtime.workers = 4294967295",
+        "p.toml:1: runtime.workers",
+        "fewer",
+    ),
+    (
         "runtime.workers = 0",
         "p.toml:1: runtime.workers",
         "1 or more",
