@@ -107,6 +107,14 @@ impl Catalog {
         self.snapshot.load()
     }
 
+    /// The number of the catalog as far as it is known ([`Snapshot::edition`]). While it is not, one that
+    /// no known catalog has, and another one after each change.
+    pub fn edition(&self) -> u64 {
+        let current = self.current();
+        let unknown = || u64::MAX - self.generations.epoch();
+        current.as_deref().map_or_else(unknown, Snapshot::edition)
+    }
+
     /// Says that anything in the catalog may have changed: there is no snapshot until it has been
     /// read again, and all that is cached is stale. DDL that is not committed needs a second call
     /// when it is.
@@ -158,6 +166,7 @@ impl Catalog {
     {
         let mut state = Followed {
             generation: 0,
+            edition: 0,
             digest: None,
             checked: Instant::now(),
         };
@@ -234,8 +243,10 @@ impl Catalog {
             let generation = state.generation + 1;
             let epoch = self.generations.epoch();
             let load = load::load(client, generation, epoch, &self.declared);
-            let snapshot = timeout(ANSWER_MAX, load).await??;
+            let mut snapshot = timeout(ANSWER_MAX, load).await??;
             state.generation = generation;
+            state.edition += u64::from(changed);
+            snapshot.edition = state.edition;
             info!(
                 generation,
                 epoch,
@@ -275,6 +286,8 @@ impl Catalog {
 /// What the keeper knows of the database.
 struct Followed {
     generation: u64,
+    /// Of the last snapshot.
+    edition: u64,
     /// The digest at the load of the current snapshot.
     digest: Option<Digest>,
     /// When the database last answered.

@@ -11,6 +11,8 @@ use super::known::Known;
 pub struct Snapshot {
     /// Counts the loads of this process, from 1.
     pub(super) generation: u64,
+    /// Counts the catalogs that differed from the one before.
+    pub(super) edition: u64,
     /// By name, without schema: a name is safe only if each function of that name is (H2, H3).
     pub(super) functions: HashMap<Box<[u8]>, bool, foldhash::fast::RandomState>,
     pub(super) unsafe_everywhere: Option<Box<str>>,
@@ -24,6 +26,11 @@ impl Snapshot {
     /// Which load this is.
     pub fn generation(&self) -> u64 {
         self.generation
+    }
+
+    /// Which catalog this is: loads of one that has not changed have the same number.
+    pub fn edition(&self) -> u64 {
+        self.edition
     }
 
     /// The cache's epoch under which it was loaded; what is cached is stamped with it.

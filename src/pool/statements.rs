@@ -23,6 +23,8 @@ pub struct Identity {
     pub body: Arc<[u8]>,
     /// The settings under which literals and names were read.
     pub vector: Arc<[u8]>,
+    /// The catalog in which they were: labels of enums, say, are looked up once, when the text is parsed.
+    pub edition: u64,
     /// Zero, or a number that keeps the statement from being shared.
     pub alone: u64,
 }
@@ -34,6 +36,8 @@ pub struct Statement {
     pub body: Arc<[u8]>,
     /// The settings under which it was parsed.
     vector: Arc<[u8]>,
+    /// The catalog in which it was.
+    pub edition: u64,
     /// Its result type changed under it (0A000): every upstream that has it has it wrong (H95).
     retired: AtomicBool,
 }
@@ -100,6 +104,7 @@ impl Interner {
             id: fresh_id(),
             body: Arc::clone(&identity.body),
             vector: Arc::clone(&identity.vector),
+            edition: identity.edition,
             retired: AtomicBool::new(false),
         });
         statements.insert(identity, Arc::downgrade(&statement));
@@ -195,6 +200,7 @@ mod tests {
         Identity {
             body: body.into(),
             vector: Arc::from(&b""[..]),
+            edition: 1,
             alone: 0,
         }
     }
@@ -210,6 +216,9 @@ mod tests {
         let mut alone = identity(b"select 1\0");
         alone.alone = 7;
         assert_ne!(interner.intern(alone).id, b.id);
+        let mut later = identity(b"select 1\0");
+        later.edition = 2;
+        assert_ne!(interner.intern(later).id, b.id);
     }
 
     #[test]

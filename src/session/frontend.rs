@@ -312,7 +312,8 @@ impl Link<'_> {
         }
         let may_be_skipped = self.held.replies.is_unsynced();
         let before = self.state.unnamed.take_if(|_| may_be_skipped);
-        let id = self.state.parse_unnamed(kept, meant, reading);
+        let edition = self.pool.catalog.edition();
+        let id = self.state.parse_unnamed(kept, (meant, reading), edition);
         self.held.lease.unnamed = id;
         let note = Note::Unnamed { id, before };
         self.held.expect(Kind::Parse, Show::Forward, note);

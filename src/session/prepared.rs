@@ -80,6 +80,7 @@ impl Link<'_> {
             self.held.expect(Kind::Parse, Show::Forward, note);
         }
         let named = Named {
+            used: statement.edition,
             statement,
             meant,
             reading,
@@ -95,10 +96,11 @@ impl Link<'_> {
             return Identity {
                 body: body.into(),
                 vector: Arc::default(),
+                edition: self.pool.catalog.edition(),
                 alone: fresh_id(),
             };
         }
-        self.state.identity(body)
+        self.state.identity(body, self.pool.catalog.edition())
     }
 
     fn replaced(&self, frame: &Frame<'_>) -> Result<Next, End> {
@@ -114,23 +116,32 @@ impl Link<'_> {
     ) -> Option<(Vec<u8>, Meant)> {
         let named = self.state.statements.get(name)?;
         let (known, here) = (&named.statement, &self.held.lease.prepared);
+        let edition = self.pool.catalog.edition();
         let identity = if known.is_retired() {
             Some(Identity {
                 body: Arc::clone(&known.body),
                 vector: self.state.vector(),
+                edition,
                 alone: fresh_id(),
             })
         } else {
             // One that is parsed here under other settings than it was would mean something else to all who
             // share it.
             let anew = !here.has(known.id) && !known.was_read_under(&self.state.folding());
-            anew.then(|| self.identity(&known.body))
+            // In an older catalog as well. But once it has to be used as it is: what it returns may have
+            // changed, which its client is told by an error.
+            let old = known.edition != edition
+                && named.used == edition
+                && self.pool.catalog.current().is_some()
+                && self.held.replies.runs_nothing();
+            (anew || old).then(|| self.identity(&known.body))
         };
         let other = identity.map(|identity| self.pool.statements.intern(identity));
         let named = self.state.statements.get_mut(name)?;
         if let Some(other) = other {
             named.statement = other;
         }
+        named.used = edition;
         let statement = Arc::clone(&named.statement);
         let meant = named.meant.clone();
         self.put_on_upstream(&statement, scratch);
@@ -293,10 +304,11 @@ impl Link<'_> {
 
 impl State {
     /// What a statement with this Parse body, behind its name, is shared by.
-    pub(super) fn identity(&self, body: &[u8]) -> Identity {
+    pub(super) fn identity(&self, body: &[u8], edition: u64) -> Identity {
         Identity {
             body: body.into(),
             vector: self.vector(),
+            edition,
             alone: if has_moment(body) { fresh_id() } else { 0 },
         }
     }

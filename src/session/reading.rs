@@ -184,6 +184,9 @@ impl Link<'_> {
         }
         let statement = self.state.subject(name)?;
         let (reading, known) = (statement.reading?, statement.known?);
+        if statement.edition != self.pool.catalog.edition() {
+            return None;
+        }
         let (_, types) = frame::split_cstr(&statement.body)?;
         let query = Query {
             known: &known,

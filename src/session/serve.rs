@@ -244,6 +244,10 @@ impl Clerk<'_> {
             // The key would say what the text means now.
             return upstream(Reason::Settings);
         }
+        if subject.edition != self.pool.catalog.edition() {
+            // So would it here, and its client may have been told of other columns.
+            return upstream(Reason::CatalogUnknown);
+        }
         self.parent = subject.traced.and_then(|traced| traced.parent);
         let query = Query {
             known: &known,

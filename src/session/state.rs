@@ -78,6 +78,8 @@ pub(super) struct Named {
     pub(super) statement: Arc<Statement>,
     pub(super) meant: Meant,
     pub(super) reading: Option<Arc<Reading>>,
+    /// The catalog in which it was last used upstream.
+    pub(super) used: u64,
 }
 
 impl names::Named for Named {
@@ -102,6 +104,8 @@ pub(super) struct Unnamed {
     pub(super) body: Vec<u8>,
     pub(super) meant: Meant,
     pub(super) reading: Option<Arc<Reading>>,
+    /// The catalog in which it was parsed.
+    pub(super) edition: u64,
 }
 
 /// A statement, as a lookup needs it.
@@ -113,6 +117,8 @@ pub(super) struct Subject {
     pub(super) body: Arc<[u8]>,
     /// Its literals were read under other settings than those of the session's context.
     pub(super) folded: bool,
+    /// The catalog in which it was parsed.
+    pub(super) edition: u64,
 }
 
 /// See the module's text.
@@ -159,16 +165,18 @@ impl State {
 
     /// The client's statement of this name, or its unnamed one.
     pub(super) fn subject(&self, name: &[u8]) -> Option<Subject> {
-        let (meant, reading, body, folded) = if name.is_empty() {
+        let (meant, reading, body, folded, edition) = if name.is_empty() {
             let unnamed = self.unnamed.as_ref()?;
             let body = Arc::from(&*unnamed.body);
-            (&unnamed.meant, &unnamed.reading, body, false)
+            let (meant, reading) = (&unnamed.meant, &unnamed.reading);
+            (meant, reading, body, false, unnamed.edition)
         } else {
             let named = self.statements.get(name)?;
             let body = Arc::clone(&named.statement.body);
             let context = self.context.as_deref();
             let folded = context.is_some_and(|now| !named.statement.was_read_under(&now.folding));
-            (&named.meant, &named.reading, body, folded)
+            let edition = named.statement.edition;
+            (&named.meant, &named.reading, body, folded, edition)
         };
         Some(Subject {
             known: meant.known.clone(),
@@ -176,6 +184,7 @@ impl State {
             reading: reading.clone(),
             body,
             folded,
+            edition,
         })
     }
 
@@ -203,8 +212,8 @@ impl State {
     pub(super) fn parse_unnamed(
         &mut self,
         body: &[u8],
-        meant: Meant,
-        reading: Option<Arc<Reading>>,
+        (meant, reading): (Meant, Option<Arc<Reading>>),
+        edition: u64,
     ) -> u64 {
         let id = fresh_id();
         // In the room of the one before.
@@ -214,6 +223,7 @@ impl State {
         unnamed.body.extend_from_slice(body);
         unnamed.meant = meant;
         unnamed.reading = reading;
+        unnamed.edition = edition;
         id
     }
 

@@ -57,15 +57,20 @@ impl Clerk<'_> {
     fn register(&mut self, name: &[u8], parsed: Parsed) {
         let state = &mut *self.desk.state;
         let reading = Some(parsed.reading);
+        let edition = self.pool.catalog.edition();
         if name.is_empty() {
-            state.parse_unnamed(&parsed.body, parsed.meant, reading);
+            state.parse_unnamed(&parsed.body, (parsed.meant, reading), edition);
             return;
         }
-        let statement = self.pool.statements.intern(state.identity(&parsed.body));
+        let statement = self
+            .pool
+            .statements
+            .intern(state.identity(&parsed.body, edition));
         let named = Named {
             statement,
             meant: parsed.meant,
             reading,
+            used: edition,
         };
         state.statements.insert(name.into(), named);
     }
