@@ -167,6 +167,16 @@ impl Writes {
     /// The server has told which relations the transaction has locked to write them. It is about to
     /// be ended by the group that is `ahead` of the one whose answers arrive now.
     pub fn narrow(&mut self, ahead: usize, relations: &[u32]) {
+        self.told(ahead, Touch::Relations(relations));
+    }
+
+    /// The server has told that the transaction, about to be ended by that group, has changed the catalog.
+    pub fn widen(&mut self, ahead: usize) {
+        self.told(ahead, Touch::Definitions);
+    }
+
+    /// This is what was `Unseen`.
+    fn told(&mut self, ahead: usize, touch: Touch<'_>) {
         let mut groups = self.groups.iter_mut().chain([&mut self.current]);
         let Some(Some(group)) = groups.nth(ahead) else {
             return;
@@ -176,10 +186,10 @@ impl Writes {
             return;
         };
         touched.beyond = Beyond::Nothing;
-        touched.add(Touch::Relations(relations), epoch);
+        touched.add(touch, epoch);
         // Marked first: at no time is it clean. Under an old epoch it is everything again.
-        let narrow = self.generations.mark(&touched.set(), epoch, self.pid);
-        for dirty in std::mem::replace(&mut group.dirty, vec![narrow]) {
+        let told = self.generations.mark(&touched.set(), epoch, self.pid);
+        for dirty in std::mem::replace(&mut group.dirty, vec![told]) {
             dirty.withdraw();
         }
     }

@@ -18,17 +18,39 @@ use crate::wire::replies::{Kind, Show};
 
 /// One row: the relations that are locked to be written, with commas between. A zero stands for what
 /// cannot be told by a table's name: another lock than that of rows being written, a relation that is
-/// gone, a transaction that has changed something but no row. Indexes and temporary tables do not count.
-const LOCKS: &[u8] = b"SELECT COALESCE(pg_catalog.string_agg(DISTINCT (CASE \
+/// gone, a transaction that has changed something but no row, a server that does not count. Indexes and
+/// temporary tables do not count.
+///
+/// GRANT, ALTER TYPE, CREATE FUNCTION and their like let go of their locks at once, but the server counts the
+/// rows of catalogs that a session changes: a one stands for these. `pg_class`, `pg_attribute` and `pg_type`
+/// change with temporary tables as well, and are a zero. What an earlier transaction has changed is counted
+/// with it, for a second at most.
+const LOCKS: &[u8] = b"SELECT pg_catalog.concat(COALESCE(pg_catalog.string_agg(DISTINCT (CASE \
          WHEN c.oid IS NULL OR l.mode OPERATOR(pg_catalog.<>) 'RowExclusiveLock' THEN 0::pg_catalog.oid \
          ELSE l.relation END)::pg_catalog.text, ','), \
-       CASE WHEN pg_catalog.pg_current_xact_id_if_assigned() IS NULL THEN '' ELSE '0' END) \
+       CASE WHEN pg_catalog.pg_current_xact_id_if_assigned() IS NULL THEN '' ELSE '0' END), \
+       CASE WHEN pg_catalog.pg_current_xact_id_if_assigned() IS NULL THEN '' \
+         WHEN pg_catalog.current_setting('track_counts') OPERATOR(pg_catalog.<>) 'on' THEN ',0' \
+         WHEN EXISTS (SELECT FROM pg_catalog.unnest('{1255,2600,2605,2611,2616,2617,2618,2620,2602,2603,3501,3541,3456,3079,3466,\
+3602,3603,3600,3764,3601,1417,3118,1261,1262,1260,2964,3256}'::pg_catalog.oid[]) o(o) \
+           WHERE (pg_catalog.pg_stat_get_xact_tuples_inserted(o.o) OPERATOR(pg_catalog.+) \
+             pg_catalog.pg_stat_get_xact_tuples_updated(o.o) OPERATOR(pg_catalog.+) \
+             pg_catalog.pg_stat_get_xact_tuples_deleted(o.o)) OPERATOR(pg_catalog.>) 0) \
+           OR pg_catalog.pg_stat_get_xact_tuples_updated(2615) OPERATOR(pg_catalog.>) 0 THEN ',1' \
+         WHEN (pg_catalog.pg_stat_get_xact_tuples_updated(1259) OPERATOR(pg_catalog.+) \
+           pg_catalog.pg_stat_get_xact_tuples_updated(1249) OPERATOR(pg_catalog.+) \
+           pg_catalog.pg_stat_get_xact_tuples_inserted(1247) OPERATOR(pg_catalog.+) \
+           pg_catalog.pg_stat_get_xact_tuples_updated(1247)) OPERATOR(pg_catalog.>) 0 THEN ',0' \
+         ELSE '' END) \
      FROM pg_catalog.pg_locks l LEFT JOIN pg_catalog.pg_class c ON c.oid OPERATOR(pg_catalog.=) l.relation \
      WHERE l.pid OPERATOR(pg_catalog.=) pg_catalog.pg_backend_pid() \
        AND l.locktype OPERATOR(pg_catalog.=) 'relation' AND l.granted \
        AND l.mode OPERATOR(pg_catalog.<>) ALL (ARRAY['AccessShareLock', 'RowShareLock', 'SIReadLock']) \
        AND (c.oid IS NULL OR c.relpersistence OPERATOR(pg_catalog.<>) 't' \
          AND c.relkind OPERATOR(pg_catalog.<>) ALL ('{i,I,t}'::pg_catalog.\"char\"[]))\0";
+
+/// What stands for a change of the catalog; no relation has this number.
+const CATALOG: u32 = 1;
 
 /// The name of our statement and portal on the upstream, while the question is under way.
 const NAME: &[u8] = b"pgweir_locks\0";
@@ -111,10 +133,16 @@ impl Link<'_> {
         }
     }
 
-    /// The question is answered.
+    /// The question is answered: less than everything was written, or the catalog as well.
     pub(super) fn narrow(&mut self, ahead: usize, row: Option<Box<[u8]>>) {
         self.held.asks_locks = false;
         let relations = row.as_deref().and_then(relations);
+        if relations.as_ref().is_some_and(|r| r.contains(&CATALOG)) {
+            if let Some(writes) = self.held.writes.as_mut() {
+                writes.widen(ahead);
+            }
+            return;
+        }
         let snapshot = self.pool.catalog.current();
         if let Some(relations) = relations
             && let Some(snapshot) = snapshot.as_deref().filter(|_| !self.held.changed_catalog)
