@@ -108,6 +108,10 @@ pub struct Unexpected(pub u8);
 
 /// See the module's text.
 #[derive(Debug)]
+#[expect(
+    clippy::struct_excessive_bools,
+    reason = "each is a fact of its own, and any of them may hold with any other"
+)]
 pub struct Replies<N> {
     queue: Few<Entry<N>, QUEUED>,
     status: Status,

@@ -9,7 +9,7 @@ use crate::support::wire::{
 
 #[test]
 fn statements() {
-    check(&[unnamed(), formats(), wrong()].concat());
+    check(&[unnamed(), unnamed_skipped(), formats(), wrong()].concat());
 }
 
 #[test]
@@ -43,6 +43,32 @@ fn unnamed() -> Vec<Script> {
             .round(&[parse("", "select 1")])
             .round(&[parse("", "selec 2")])
             .round(&[bind("", "", &[]), execute("", 0)]),
+        script("unnamed described").round(&[
+            parse("", "select $1::int as a, name from item where id = $2"),
+            describe_statement(""),
+        ]),
+        script("unnamed, no result").round(&whole("insert into log (line) values ($1)", &["x"])),
+        script("unnamed, empty").round(&whole("", &[])),
+        script("unnamed, many rows").round(&whole(
+            "select g from generate_series(1, $1::int) g",
+            &["3000"],
+        )),
+        script("unnamed, byte by byte")
+            .dribble(&[whole("select $1::int", &["7"]).concat(), sync()])
+            .ready(),
+        script("execute twice").round(&[
+            parse("", "select * from item order by id"),
+            bind("", "", &[]),
+            execute("", 0),
+            execute("", 0),
+        ]),
+        script("notice").round(&whole("select warn($1)", &["extended"])),
+    ]
+}
+
+/// What is skipped leaves the unnamed statement as it was.
+fn unnamed_skipped() -> Vec<Script> {
+    vec![
         script("unnamed parsed behind an error")
             .round(&[parse("", "select $1::text")])
             .round(&[bind("", "nope", &[]), parse("", "select 1")])
@@ -68,26 +94,6 @@ fn unnamed() -> Vec<Script> {
             ])
             .readies(2)
             .round(&[bind("", "", &["a"]), execute("", 0)]),
-        script("unnamed described").round(&[
-            parse("", "select $1::int as a, name from item where id = $2"),
-            describe_statement(""),
-        ]),
-        script("unnamed, no result").round(&whole("insert into log (line) values ($1)", &["x"])),
-        script("unnamed, empty").round(&whole("", &[])),
-        script("unnamed, many rows").round(&whole(
-            "select g from generate_series(1, $1::int) g",
-            &["3000"],
-        )),
-        script("unnamed, byte by byte")
-            .dribble(&[whole("select $1::int", &["7"]).concat(), sync()])
-            .ready(),
-        script("execute twice").round(&[
-            parse("", "select * from item order by id"),
-            bind("", "", &[]),
-            execute("", 0),
-            execute("", 0),
-        ]),
-        script("notice").round(&whole("select warn($1)", &["extended"])),
     ]
 }
 
@@ -167,6 +173,13 @@ fn wrong() -> Vec<Script> {
             .round(&[execute("p", 0)])
             .query("commit")
             .query("select line from log"),
+        script("too few and too many values for a named statement")
+            .round(&[
+                parse("s1", "select $1::int, $2::int"),
+                parse("s2", "select 1"),
+            ])
+            .round(&[bind("", "s1", &["1"]), execute("", 0)])
+            .round(&[bind("", "s2", &["1"]), execute("", 0)]),
         script("too few values").round(&[
             parse("", "select $1::int, $2::int"),
             bind("", "", &["1"]),
