@@ -22,9 +22,14 @@ use crate::wire::replies::{Kind, Show};
 /// temporary tables do not count.
 ///
 /// GRANT, ALTER TYPE, CREATE FUNCTION and their like let go of their locks at once, but the server counts the
-/// rows of catalogs that a session changes: a one stands for these. `pg_class`, `pg_attribute` and `pg_type`
-/// change with temporary tables as well, and are a zero. What an earlier transaction has changed is counted
-/// with it, for a second at most.
+/// rows of catalogs that a session changes: a one stands for these. They go by number, which names would have
+/// to be looked up for each time: `pg_proc`, `pg_aggregate`, `pg_cast`, `pg_inherits`, `pg_opclass`,
+/// `pg_operator`, `pg_rewrite`, `pg_trigger`, `pg_amop`, `pg_amproc`, `pg_enum`, `pg_range`, `pg_collation`,
+/// `pg_extension`, `pg_event_trigger`, those of text search, `pg_foreign_server`, `pg_foreign_table`,
+/// `pg_auth_members`, `pg_database`, `pg_authid`, `pg_db_role_setting`, `pg_policy`, and `pg_namespace` where a
+/// row of it changes. `pg_class` (1259), `pg_attribute` (1249) and `pg_type` (1247) change with temporary
+/// tables as well, and are a zero. What an earlier transaction has changed is counted with it, for a second
+/// at most.
 const LOCKS: &[u8] = b"SELECT pg_catalog.concat(COALESCE(pg_catalog.string_agg(DISTINCT (CASE \
          WHEN c.oid IS NULL OR l.mode OPERATOR(pg_catalog.<>) 'RowExclusiveLock' THEN 0::pg_catalog.oid \
          ELSE l.relation END)::pg_catalog.text, ','), \
