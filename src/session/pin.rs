@@ -3,10 +3,6 @@
 use crate::sql::effect::SessionState;
 
 /// The reasons that hold a session to its upstream. Most can be asked for: [`PROBE`].
-#[expect(
-    clippy::struct_excessive_bools,
-    reason = "each is a fact of its own, and any of them may hold with any other"
-)]
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub(super) struct Pins {
     reasons: u16,
@@ -14,8 +10,6 @@ pub(super) struct Pins {
     pub(super) ask: bool,
     /// The lease has been told.
     pub(super) settled: bool,
-    /// All settings were reset, which a rollback takes back.
-    resets: bool,
 }
 
 /// Asks an upstream for what is left of the states that can be asked for; one row, one bit mask as
@@ -29,6 +23,10 @@ pub(super) const PROBE: &[u8] = b"SELECT \
 
 /// The pool is in session mode: the upstream is the client's until it leaves.
 const SESSION_MODE: u16 = 1 << 15;
+
+/// Settings are a reason until the transaction commits: all were reset in it, which a rollback takes back. A
+/// bit here, as `Held` has no byte left.
+const RESET: u16 = 1 << 14;
 
 /// The states that [`PROBE`] sees.
 const ASKABLE: u16 = 1 | 2 | 4 | 8 | 16;
@@ -77,13 +75,14 @@ impl Pins {
             reasons: SESSION_MODE,
             ask: false,
             settled: true,
-            resets: false,
         }
     }
 
     /// A statement made this state.
     pub(super) fn add(&mut self, state: SessionState) {
-        self.resets &= state != SessionState::Setting;
+        if state == SessionState::Setting {
+            self.reasons &= !RESET;
+        }
         if self.reasons & bit(state) == 0 {
             tracing::debug!(reason = state.as_str(), "session pinned to its upstream");
             self.reasons |= bit(state);
@@ -99,26 +98,28 @@ impl Pins {
 
     /// `RESET ALL`: settings are no reason any more, if the transaction commits.
     pub(super) fn reset_settings(&mut self) {
-        self.resets = true;
+        if self.has(SessionState::Setting) {
+            self.reasons |= RESET;
+        }
     }
 
     /// The transaction, explicit or implicit, committed.
     pub(super) fn commit(&mut self) {
-        if std::mem::take(&mut self.resets) {
+        if self.reasons & RESET != 0 {
+            self.reasons &= !RESET;
             self.remove(SessionState::Setting);
         }
     }
 
     /// It rolled back, perhaps to a savepoint only: whether that was before, nobody has kept.
     pub(super) fn rollback(&mut self) {
-        self.resets = false;
+        self.reasons &= !RESET;
     }
 
     /// `DISCARD ALL` and the like: gone is every state that it ends.
     pub(super) fn clear(&mut self) {
         self.reasons &= SESSION_MODE | LASTING.into_iter().map(bit).fold(0, |all, bit| all | bit);
         self.ask = false;
-        self.resets = false;
     }
 
     pub(super) fn has(&self, state: SessionState) -> bool {
@@ -127,7 +128,7 @@ impl Pins {
 
     /// All reasons, for [`reasons`].
     pub(super) fn mask(&self) -> u16 {
-        self.reasons
+        self.reasons & !RESET
     }
 
     /// Whether there is none, of any kind.
