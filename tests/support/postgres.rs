@@ -9,7 +9,6 @@ use std::os::unix::fs::{MetadataExt, chown};
 use std::os::unix::process::CommandExt;
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Stdio};
-use std::sync::atomic::{AtomicU32, Ordering};
 
 pub(crate) use super::install::{Install, installs};
 use super::wire::Client;
@@ -85,8 +84,10 @@ impl Postgres {
         let template = template(&options.install, &base, owner);
         let mut log = String::new();
         for _ in 0..5 {
-            let dir = base.join(format!("pg-{}-{}", std::process::id(), next_number()));
-            run(Command::new("cp").arg("-a").arg(&template).arg(&dir));
+            let dir = free_folder(&base);
+            run(Command::new("cp")
+                .args(["-a", "-T"])
+                .args([&template, &dir]));
             match Self::launch(options, dir, owner) {
                 Ok(server) => {
                     server.prepare(options.login);
@@ -358,9 +359,10 @@ log_timezone = 'UTC'
 lc_messages = 'C'
 ";
 
-fn next_number() -> u32 {
-    static NUMBER: AtomicU32 = AtomicU32::new(0);
-    NUMBER.fetch_add(1, Ordering::Relaxed)
+/// One that was never there: numbers of processes come again, and what was killed leaves its folder behind.
+fn free_folder(base: &Path) -> PathBuf {
+    let folder = tempfile::Builder::new().prefix("pg-").tempdir_in(base);
+    folder.unwrap().keep()
 }
 
 fn run(command: &mut Command) {
