@@ -162,9 +162,6 @@ impl Link<'_> {
     }
 
     fn handle(&mut self, frame: &Frame<'_>, scratch: &mut Vec<u8>) -> Result<Next, End> {
-        if self.waits_for_name(frame) {
-            return Ok(Next::Wait);
-        }
         match frame.header.tag {
             b'Q' => self.query(frame, scratch),
             b'P' => self.parse(frame, scratch),
@@ -308,7 +305,17 @@ impl Link<'_> {
         if !name.is_empty() {
             return self.parse_named(frame, (name, body), (meant, reading), scratch);
         }
-        self.parse_unnamed(frame, body, (meant, reading));
+        let kept = if frame.whole { body } else { &[] };
+        if !frame.whole {
+            // Too large to be kept, so it cannot be made again elsewhere.
+            self.held.pins.add(effect::SessionState::Prepared);
+        }
+        let may_be_skipped = self.held.replies.is_unsynced();
+        let before = self.state.unnamed.take_if(|_| may_be_skipped);
+        let id = self.state.parse_unnamed(kept, meant, reading);
+        self.held.lease.unnamed = id;
+        let note = Note::Unnamed { id, before };
+        self.held.expect(Kind::Parse, Show::Forward, note);
         Ok(Next::Raw(frame.here()))
     }
 
