@@ -305,17 +305,7 @@ impl Link<'_> {
         if !name.is_empty() {
             return self.parse_named(frame, (name, body), (meant, reading), scratch);
         }
-        let kept = if frame.whole { body } else { &[] };
-        if !frame.whole {
-            // Too large to be kept, so it cannot be made again elsewhere.
-            self.held.pins.add(effect::SessionState::Prepared);
-        }
-        let may_be_skipped = self.held.replies.is_unsynced();
-        let before = self.state.unnamed.take_if(|_| may_be_skipped);
-        let id = self.state.parse_unnamed(kept, meant, reading);
-        self.held.lease.unnamed = id;
-        let note = Note::Unnamed { id, before };
-        self.held.expect(Kind::Parse, Show::Forward, note);
+        self.parse_unnamed(frame, body, (meant, reading));
         Ok(Next::Raw(frame.here()))
     }
 

@@ -88,6 +88,26 @@ impl Link<'_> {
         self.replaced(frame)
     }
 
+    /// The client's unnamed statement is this one now.
+    pub(super) fn parse_unnamed(
+        &mut self,
+        frame: &Frame<'_>,
+        body: &[u8],
+        (meant, reading): (Meant, Option<Arc<Reading>>),
+    ) {
+        let kept = if frame.whole { body } else { &[] };
+        if !frame.whole {
+            // Too large to be kept, so it cannot be made again elsewhere.
+            self.held.pins.add(effect::SessionState::Prepared);
+        }
+        let may_be_skipped = self.held.replies.is_unsynced();
+        let before = self.state.unnamed.take_if(|_| may_be_skipped);
+        let id = self.state.parse_unnamed(kept, meant, reading);
+        self.held.lease.unnamed = id;
+        let note = Note::Unnamed { id, before };
+        self.held.expect(Kind::Parse, Show::Forward, note);
+    }
+
     /// What the upstream is about to parse is shared by.
     fn identity(&self, body: &[u8]) -> Identity {
         if self.held.may_set && has_literal(body) {
