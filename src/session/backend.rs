@@ -265,7 +265,6 @@ impl Link<'_> {
                 Ok(self.statement(body, scratch))
             }
             Event::Answered(entry) => {
-                self.held.is_settled(&entry.note);
                 match (entry.note, self.caching) {
                     (Note::Running { work, .. }, _) => {
                         if let Some(statement) = work.first() {
@@ -284,15 +283,11 @@ impl Link<'_> {
                     if let Note::Unnamed { before, .. } = &mut failed.note {
                         *before = None;
                     }
-                }
-                let moves = |kind| matches!(kind, Kind::Parse | Kind::Close | Kind::Query);
-                if entries.iter().any(|entry| moves(entry.kind)) {
-                    // Which of the unnamed statements that were to come and go is there now, nobody knows.
+                    // Which of those that were to come and go is there now, nobody knows.
                     self.held.lease.unnamed = u64::MAX;
                 }
                 // The latest first, so that what each has replaced is there again.
                 for entry in entries.into_iter().rev() {
-                    self.held.is_settled(&entry.note);
                     self.undo(entry.note);
                 }
                 Ok(false)
@@ -306,9 +301,6 @@ impl Link<'_> {
                     && let Some(writes) = self.held.writes.as_mut()
                 {
                     writes.ready(status);
-                }
-                if let Some(entry) = &entry {
-                    self.held.is_settled(&entry.note);
                 }
                 if matches!(&entry, Some(entry) if matches!(entry.note, Note::Settings)) {
                     self.settled(scratch);

@@ -5,7 +5,6 @@ use std::sync::Arc;
 use super::effects;
 use super::held::{Adjusting, LastWords, Note};
 use super::link::Link;
-use super::state::Named;
 use crate::wire::error;
 use crate::wire::frame;
 use crate::wire::replies::{Kind, Show};
@@ -67,32 +66,8 @@ impl Link<'_> {
             frame::push(scratch, b'E', &[refused]);
             return true;
         }
-        self.name_as_theirs(body, scratch)
+        false
     }
-
-    /// An error that names a statement as we do is told with the client's name; true when it did. Clients of which
-    /// two names stand for one text are told either.
-    fn name_as_theirs(&self, body: &[u8], scratch: &mut Vec<u8>) -> bool {
-        let Some(ours) = error::field(body, b'M').and_then(our_name) else {
-            return false;
-        };
-        let is = |named: &Named| named.statement.name().strip_suffix(b"\0") == Some(ours);
-        let Some(theirs) = self.state.statements.name_of(is) else {
-            return false;
-        };
-        rename(body, ours, theirs, scratch);
-        true
-    }
-}
-
-/// A name of ours in an error's text.
-fn our_name(text: &[u8]) -> Option<&[u8]> {
-    const OURS: &[u8] = b"pgweir_";
-    let at = text.windows(OURS.len()).position(|word| word == OURS)?;
-    let rest = text.get(at..)?;
-    let number = rest.iter().skip(OURS.len());
-    let digits = number.take_while(|byte| byte.is_ascii_digit()).count();
-    rest.get(..OURS.len() + digits).filter(|_| digits > 0)
 }
 
 /// Whether the server closes the connection behind this error. Then it is the client's, whatever was being

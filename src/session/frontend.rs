@@ -162,9 +162,6 @@ impl Link<'_> {
     }
 
     fn handle(&mut self, frame: &Frame<'_>, scratch: &mut Vec<u8>) -> Result<Next, End> {
-        if self.waits_for_name(frame) {
-            return Ok(Next::Wait);
-        }
         match frame.header.tag {
             b'Q' => self.query(frame, scratch),
             b'P' => self.parse(frame, scratch),

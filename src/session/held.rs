@@ -22,7 +22,7 @@ use crate::invalidate::Writes;
 use crate::pool::lease::Lease;
 use crate::pool::statements::Statement;
 use crate::reason::Reason;
-use crate::sql::effect::{self, Effect, Hidden};
+use crate::sql::effect::{self, Hidden};
 use crate::wire::error::PgError;
 use crate::wire::frame;
 use crate::wire::replies::{Entry, Kind, Replies, Show, Status};
@@ -93,23 +93,6 @@ pub(super) enum Pretended {
     Deallocate,
     DeallocateAll,
     DiscardAll,
-}
-
-impl Note {
-    /// Whether it is open until the answer comes what some name stands for.
-    pub(super) fn leaves_doubt(&self) -> bool {
-        matches!(self, Self::Closed { .. } | Self::Parsed { .. }) || self.forgets()
-    }
-
-    /// Whether names are taken from statements.
-    pub(super) fn forgets(&self) -> bool {
-        let Self::Running { work, .. } = self else {
-            return false;
-        };
-        let forgets =
-            |effect: &Effect| matches!(effect, Effect::Deallocate(_) | Effect::DiscardAll);
-        work.iter().flat_map(|s| s.effects.iter()).any(forgets)
-    }
 }
 
 impl Pretended {
@@ -225,8 +208,6 @@ pub(super) struct Held {
     pub(super) begun: Option<Box<[u8]>>,
     /// An answer of the server is to be read that tells what is locked.
     pub(super) asks_locks: bool,
-    /// Messages outstanding that leave a name in doubt: not more than are outstanding, some thousands.
-    pub(super) doubts: u16,
 }
 
 impl Held {
@@ -270,7 +251,6 @@ impl Held {
             explained: None,
             begun: None,
             asks_locks: false,
-            doubts: 0,
         }
     }
 
@@ -301,10 +281,7 @@ impl Held {
 
     /// A message with an answer goes out.
     pub(super) fn expect(&mut self, kind: Kind, show: Show, note: Note) -> Option<Entry<Note>> {
-        let doubt = note.leaves_doubt();
         let ignored = self.replies.push(Entry { kind, show, note });
-        let more = u16::from(doubt && ignored.is_none());
-        self.doubts = self.doubts.saturating_add(more);
         if show != Show::Hide {
             self.clocked.sent(kind, ignored.is_none());
             self.clocked.tell(&self.lease.record);
@@ -317,29 +294,6 @@ impl Held {
             writes.asks();
         }
         ignored
-    }
-
-    /// A message is answered, or will never be.
-    pub(super) fn is_settled(&mut self, note: &Note) {
-        self.doubts = self.doubts.saturating_sub(u16::from(note.leaves_doubt()));
-    }
-
-    /// Whether a message in front, whose outcome is on its way, decides what `name` stands for. In one series of
-    /// messages none does: what fails there takes all behind it with it.
-    pub(super) fn is_in_doubt(&self, name: &[u8], parses: bool) -> bool {
-        if self.doubts == 0 || self.replies.in_copy() {
-            return false;
-        }
-        let mut doubt = false;
-        self.replies.outstanding().any(|entry| {
-            let taken =
-                |closed: &Note| matches!(closed, Note::Closed { name: its, .. } if **its == *name);
-            let given =
-                |parsed: &Note| matches!(parsed, Note::Parsed { name: its, .. } if **its == *name);
-            let note = &entry.note;
-            doubt |= taken(note) || parses && given(note) || note.forgets();
-            doubt && matches!(entry.kind, Kind::Query | Kind::FunctionCall | Kind::Sync)
-        })
     }
 
     /// This request is the first that it is asked.
@@ -358,7 +312,6 @@ impl Held {
     pub(super) fn begins_request(&mut self) {
         self.may_change_lexing = false;
         self.may_set = false;
-        self.doubts = 0;
         self.clocked.begins();
         if let Some(writes) = self.writes.as_mut() {
             writes.begins(self.replies.status());

@@ -94,12 +94,6 @@ impl<V: Named> Names<V> {
         self.0 = None;
     }
 
-    /// One whose value is such.
-    pub(super) fn name_of(&self, is: impl Fn(&V) -> bool) -> Option<&[u8]> {
-        let mut values = self.0.as_ref()?.values.iter();
-        values.find(|(_, value)| is(value)).map(|(name, _)| &**name)
-    }
-
     pub(super) fn values_mut(&mut self) -> impl Iterator<Item = &mut V> {
         self.0
             .iter_mut()

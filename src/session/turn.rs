@@ -31,13 +31,6 @@ impl Link<'_> {
         held.turn == Turn::Ending
     }
 
-    /// Whether the message is about a named statement of which only an answer will tell what it is.
-    pub(super) fn waits_for_name(&self, frame: &Frame<'_>) -> bool {
-        self.held.doubts > 0
-            && statement_name(frame)
-                .is_some_and(|(name, parses)| self.held.is_in_doubt(name, parses))
-    }
-
     /// Our settings were refused, and the transaction in which they failed must not end before the
     /// upstream is closed: what follows would run without them. The client is told why, again.
     pub(super) fn refuse_again(
@@ -58,18 +51,4 @@ impl Link<'_> {
         }
         Ok(Next::Replaced(frame.here()))
     }
-}
-
-/// The named statement that a message is about, and whether it gives the name.
-fn statement_name<'a>(frame: &Frame<'a>) -> Option<(&'a [u8], bool)> {
-    let (name, parses) = match frame.header.tag {
-        b'P' => (frame::split_cstr(frame.body)?.0, true),
-        b'B' => (
-            frame::split_cstr(frame::split_cstr(frame.body)?.1)?.0,
-            false,
-        ),
-        b'D' | b'C' => (frame::split_cstr(frame.body.strip_prefix(b"S")?)?.0, false),
-        _ => return None,
-    };
-    (!name.is_empty()).then_some((name, parses))
 }

@@ -173,13 +173,6 @@ fn wrong() -> Vec<Script> {
             .round(&[execute("p", 0)])
             .query("commit")
             .query("select line from log"),
-        script("too few and too many values for a named statement")
-            .round(&[
-                parse("s1", "select $1::int, $2::int"),
-                parse("s2", "select 1"),
-            ])
-            .round(&[bind("", "s1", &["1"]), execute("", 0)])
-            .round(&[bind("", "s2", &["1"]), execute("", 0)]),
         script("too few values").round(&[
             parse("", "select $1::int, $2::int"),
             bind("", "", &["1"]),

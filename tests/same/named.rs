@@ -3,8 +3,7 @@
 use super::check;
 use crate::support::script::{Script, script};
 use crate::support::wire::{
-    bind, close_portal, close_statement, describe_portal, describe_statement, execute, flush,
-    parse, query, sync,
+    bind, close_portal, close_statement, describe_portal, describe_statement, execute, flush, parse,
 };
 
 #[test]
@@ -16,7 +15,6 @@ fn named_statements() {
             deallocated(),
             of_sql(),
             named_odd(),
-            at_once(),
         ]
         .concat(),
     );
@@ -169,80 +167,6 @@ fn deallocated() -> Vec<Script> {
                 execute("", 0),
             ])
             .round(&use_s1("1")),
-    ]
-}
-
-/// What a name stands for depends on the answer to a message of the same write.
-fn at_once() -> Vec<Script> {
-    let add = add();
-    let one = [bind("", "s1", &["1"]), execute("", 0), sync()].concat();
-    let none = [bind("", "s1", &[]), execute("", 0), sync()].concat();
-    vec![
-        script("closed behind an error, and used")
-            .round(std::slice::from_ref(&add))
-            .send(&[
-                bind("", "nope", &[]),
-                close_statement("s1"),
-                sync(),
-                one.clone(),
-            ])
-            .readies(2)
-            .round(&use_s1("2")),
-        script("closed behind an error, and given again")
-            .round(std::slice::from_ref(&add))
-            .send(&[
-                bind("", "nope", &[]),
-                close_statement("s1"),
-                sync(),
-                parse("s1", "select 5"),
-                sync(),
-                one.clone(),
-            ])
-            .readies(3)
-            .round(&use_s1("2")),
-        script("given in vain, and given again")
-            .send(&[
-                parse("s1", "selec"),
-                sync(),
-                parse("s1", "select 'second'"),
-                sync(),
-                none.clone(),
-            ])
-            .readies(3)
-            .round(&[describe_statement("s1")]),
-        script("deallocated, and given again")
-            .round(std::slice::from_ref(&add))
-            .send(&[
-                query("deallocate s1"),
-                parse("s1", "select 'new'"),
-                none.clone(),
-            ])
-            .readies(2)
-            .send(&[query("deallocate s1"), none.clone()])
-            .readies(2),
-        script("discarded, and given again")
-            .round(std::slice::from_ref(&add))
-            .send(&[
-                query("discard all"),
-                parse("s1", "select 'new'"),
-                none.clone(),
-            ])
-            .readies(2)
-            .send(&[query("select 1; deallocate all"), none])
-            .readies(2),
-        script("closed and given again, three times")
-            .send(&[
-                add.clone(),
-                one.clone(),
-                close_statement("s1"),
-                sync(),
-                add.clone(),
-                one.clone(),
-                close_statement("s1"),
-                add,
-                one,
-            ])
-            .readies(4),
     ]
 }
 
