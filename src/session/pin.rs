@@ -24,8 +24,8 @@ pub(super) const PROBE: &[u8] = b"SELECT \
 /// The pool is in session mode: the upstream is the client's until it leaves.
 const SESSION_MODE: u16 = 1 << 15;
 
-/// Settings are a reason until the transaction commits: all were reset in it, which a rollback takes back. A
-/// bit here, as `Held` has no byte left.
+/// Settings are a reason until the transaction commits only: all were reset in it, which a rollback takes back.
+/// Never without that reason.
 const RESET: u16 = 1 << 14;
 
 /// The states that [`PROBE`] sees.
