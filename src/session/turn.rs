@@ -21,11 +21,12 @@ impl Link<'_> {
         {
             held.turn = Turn::Ending;
         }
-        // The last one may have begun a transaction or made session state, take copy data, or have to
-        // be sent again: the upstream stays with the client.
+        // The last one may have begun a transaction or made session state, take copy data, have to be
+        // sent again, or be skipped by an error, so that a Sync must follow: the upstream stays with the client.
         let begun = held.between_requests() && held.replies.status() != Status::Idle;
         let repeats = held.series.is_sent_again();
-        if begun || repeats || held.replies.in_copy() || !held.pins.is_empty() {
+        let goes_on = held.replies.in_copy() || held.replies.is_skipping();
+        if begun || repeats || goes_on || !held.pins.is_empty() {
             held.turn = Turn::Running;
         }
         held.turn == Turn::Ending

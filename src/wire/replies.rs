@@ -182,7 +182,12 @@ impl<N> Replies<N> {
 
     /// Whether the upstream ignores what it is sent, up to the next Sync: an error came.
     pub fn ignores(&self) -> bool {
-        self.phase == Phase::Skipping && !self.swallowed
+        self.is_skipping() && !self.swallowed
+    }
+
+    /// Whether an error came, and nothing will be answered but a Sync that is still to be sent.
+    pub fn is_skipping(&self) -> bool {
+        self.phase == Phase::Skipping
     }
 
     /// How many Syncs are to be answered.

@@ -7,7 +7,7 @@ use tokio::time::Instant;
 use super::seen_by_now;
 use crate::support::postgres::Postgres;
 use crate::support::proxy::Proxy;
-use crate::support::wire::{Client, cancel, query};
+use crate::support::wire::{Client, cancel, parse, query, sync};
 
 /// Notes who is served, in order.
 fn serve(who: &str) -> Vec<u8> {
@@ -55,6 +55,19 @@ impl World {
         seen_by_now(&mut self.onlooker);
         client
     }
+}
+
+/// An error skips the query that stands behind it in a series: then nothing is answered before the Sync.
+#[test]
+fn a_query_that_is_skipped_does_not_end_a_turn() {
+    let mut world = World::new(&[]);
+    let request = [parse("", "selec"), query("select 1"), sync()].concat();
+    let mut first = world.queued(&request);
+    let mut second = world.queued(&query("select 'second'"));
+    world.holder.run("commit");
+    assert_eq!(first.until(b'Z').unwrap().sqlstate(), "42601");
+    assert_eq!(second.until(b'Z').unwrap().value().unwrap(), "second");
+    assert_eq!(first.value("select 'still here'"), "still here");
 }
 
 #[test]
