@@ -1,5 +1,5 @@
 #!/bin/bash
-# Cargo with the profile of a run: scripts/guided.sh build --release --bin pgweir
+# Cargo with the profile of a run: scripts/guided.sh build --release --bin pgweir --bench contest
 # What is built so lies in target/guided/HOST/release: a fifth fewer instructions for each query.
 # The first time, and after every change of the code, it builds everything with counters, lets the laboratory's
 # short run pass through it, and builds again: ten minutes. RETRAIN=no takes the profile that is there.
