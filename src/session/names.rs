@@ -1,6 +1,7 @@
 //! What a client has by its names: most clients have nothing, and pay a pointer for it.
 
 use std::collections::HashMap;
+use std::collections::hash_map::Entry;
 
 use foldhash::fast::RandomState;
 
@@ -11,8 +12,8 @@ pub(super) const NAMES_MAX: usize = 20_000;
 /// And how long they may be together, names and texts: one of three kilobytes each, on average.
 const BYTES_MAX: usize = 64 << 20;
 
-/// What has a name.
-pub(super) trait Named {
+/// What can have a name, and takes room.
+pub(super) trait Weighed {
     /// How long it is, without its name.
     fn bytes(&self) -> usize;
 }
@@ -34,7 +35,7 @@ impl<V> Default for Names<V> {
     }
 }
 
-impl<V: Named> Names<V> {
+impl<V: Weighed> Names<V> {
     pub(super) fn get(&self, name: &[u8]) -> Option<&V> {
         self.0.as_ref()?.values.get(name)
     }
@@ -64,18 +65,21 @@ impl<V: Named> Names<V> {
 
     /// Takes the place of what had that name.
     pub(super) fn insert(&mut self, name: Box<[u8]>, value: V) {
-        self.remove(&name);
-        self.insert_new(name, value);
+        let table = self.0.get_or_insert_default();
+        let length = name.len();
+        table.bytes += length + value.bytes();
+        if let Some(before) = table.values.insert(name, value) {
+            table.bytes -= length + before.bytes();
+        }
     }
 
     /// Unless there is one of that name.
     pub(super) fn insert_new(&mut self, name: Box<[u8]>, value: V) {
-        if self.contains_key(&name) {
-            return;
-        }
         let table = self.0.get_or_insert_default();
-        table.bytes += name.len() + value.bytes();
-        table.values.insert(name, value);
+        if let Entry::Vacant(place) = table.values.entry(name) {
+            table.bytes += place.key().len() + value.bytes();
+            place.insert(value);
+        }
     }
 
     pub(super) fn remove(&mut self, name: &[u8]) -> Option<V> {
@@ -114,7 +118,7 @@ impl<V> Default for Table<V> {
 mod tests {
     use super::*;
 
-    impl Named for usize {
+    impl Weighed for usize {
         fn bytes(&self) -> usize {
             *self
         }

@@ -3,7 +3,7 @@
 use std::sync::Arc;
 
 use super::context::Context;
-use super::names::{self, Names};
+use super::names::{Names, Weighed};
 use super::neutral::{REPORTED, is_neutral};
 use super::settings::Staged;
 use super::shapes::Known;
@@ -82,14 +82,14 @@ pub(super) struct Named {
     pub(super) used: u64,
 }
 
-impl names::Named for Named {
+impl Weighed for Named {
     fn bytes(&self) -> usize {
         self.statement.body.len()
     }
 }
 
 /// Of a portal only what its statement means is kept, which is the statement's.
-impl names::Named for Meant {
+impl Weighed for Meant {
     fn bytes(&self) -> usize {
         0
     }
