@@ -59,7 +59,15 @@ impl World {
     }
 
     fn client_with(&self, settings: &[(&str, &str)]) -> Client {
-        let who = [("user", "postgres"), ("database", "postgres")];
+        self.connect("postgres", settings)
+    }
+
+    fn client_as(&self, user: &str) -> Client {
+        self.connect(user, &[])
+    }
+
+    fn connect(&self, user: &str, settings: &[(&str, &str)]) -> Client {
+        let who = [("user", user), ("database", "postgres")];
         let explain = [("pgweir.explain", "on")];
         let settings = [&who[..], &explain, settings].concat();
         Client::connect(self.proxy.address, &settings).unwrap()

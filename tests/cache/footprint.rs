@@ -228,15 +228,7 @@ fn a_change_of_the_catalog_shows_beside_the_tables() {
         writer.run(&format!("update other set name = 'n{n}' where id = 1"));
         assert_eq!(reader.value(seen), format!("n{n}"));
     }
-    let mut alice = Client::connect(
-        world.proxy.address,
-        &[
-            ("user", "alice"),
-            ("database", "postgres"),
-            ("pgweir.explain", "on"),
-        ],
-    )
-    .unwrap();
+    let mut alice = world.client_as("alice");
     writer.run("grant select on other to alice");
     eventually("the catalog is read again", || {
         (reasons(&alice.run(OTHER)) == ["hit"]).then_some(())

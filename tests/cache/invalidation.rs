@@ -84,15 +84,7 @@ fn ddl_and_privileges_empty_it() {
     let reply = b.run(sql);
     assert_ne!(reasons(&reply), ["hit"]);
     settled(&mut b);
-    let mut alice = Client::connect(
-        world.proxy.address,
-        &[
-            ("user", "alice"),
-            ("database", "postgres"),
-            ("pgweir.explain", "on"),
-        ],
-    )
-    .unwrap();
+    let mut alice = world.client_as("alice");
     settled(&mut alice);
     a.run("revoke select on other from alice");
     assert_eq!(alice.query(sql).unwrap().sqlstate(), "42501");
